@@ -1,0 +1,1 @@
+"""The schema, one linear chain of revisions named by number."""

@@ -1,0 +1,6 @@
+"""All tables of all contexts, for the migrations and the tests that enumerate them. Importing it maps every aggregate."""
+
+from adapters.postgres.mapping import metadata
+from adapters.postgres.messaging import tables as messaging
+
+__all__ = ["metadata", "messaging"]

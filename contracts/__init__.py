@@ -1,0 +1,1 @@
+"""All that a client or another context may depend on."""
