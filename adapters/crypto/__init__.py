@@ -1,0 +1,1 @@
+"""Password hashing and the making and reading of tokens."""

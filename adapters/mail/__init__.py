@@ -1,0 +1,1 @@
+"""Ways to send a mail: SMTP and the development mailbox."""

@@ -1,0 +1,1 @@
+"""Conversational AI: agents, knowledge, conversations and the turns that answer them."""

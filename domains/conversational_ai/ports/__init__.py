@@ -1,0 +1,1 @@
+"""What the conversational AI context needs from outside, in its own nouns."""
