@@ -1,0 +1,1 @@
+"""Generative models: OpenAI-compatible providers, the local model, and the catalogue that chooses among them."""

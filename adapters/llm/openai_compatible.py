@@ -1,0 +1,314 @@
+"""Any server that speaks the OpenAI chat completions API.
+
+The `openai` client carries the request (keys, proxies, connection pool, errors) over its aiohttp transport, but neither builds
+the body nor parses the answer: its objects cost milliseconds per call. Both are done with msgspec over its raw response.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final, Self
+
+import aiohttp
+import httpx2
+import msgspec
+import openai
+import stamina
+
+from adapters.llm.event_stream import CompletionReader
+from adapters.llm.prompt import chat_messages
+from domains.conversational_ai.ports.generative_model import (
+    AnswerDelta,
+    AnswerFinished,
+    ChatMessage,
+    ModelAnsweredNonsense,
+    ModelError,
+    ModelRateLimited,
+    ModelRefused,
+    ModelRequest,
+    ModelTimedOut,
+    ModelUnavailable,
+    TokenPrice,
+    UnknownModel,
+)
+from domains.conversational_ai.ports.tokenizer import Tokenizer
+
+_TRANSPORT_ERRORS: Final = (openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError, OSError)
+_HEADERS: Final = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
+_DRAIN_SECONDS: Final = 0.05
+_FIRST_WAIT_SECONDS: Final = 0.2
+_LONGEST_WAIT_SECONDS: Final = 4.0
+_RETRIED_CLIENT_ERRORS: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
+_NO_CREDIT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    model: str
+    messages: list[ChatMessage]
+    stream: bool
+    stream_options: _StreamOptions | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    user: str | None = None
+
+
+_BODY: Final = msgspec.json.Encoder()
+
+
+class OpenAICompatibleModel:
+    """Streams answers from one provider.
+
+    `prices` names the models that this provider serves and what their tokens cost. Times are in seconds: `connect_timeout` to get a
+    connection, `idle_timeout` between two pieces (and to the first), `total_timeout` for one answer with all its retries.
+
+    A request is tried again, at most `max_retries` times, only while no text of the answer has been yielded, only for errors that
+    may pass, and only within `total_timeout`. A `Retry-After` of up to `longest_retry_after` is honoured; a longer one ends the tries.
+
+    `names_completion_tokens` sends the limit as `max_completion_tokens`, as OpenAI's reasoning models want it. `asks_for_usage` is
+    switched off for servers that refuse `stream_options`; tokens are then estimated by `tokenizer`.
+    """
+
+    def __init__(  # noqa: PLR0913 - one knob each, all named
+        self,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str | None,
+        prices: Mapping[str, TokenPrice],
+        tokenizer: Tokenizer,
+        connect_timeout: float = 5.0,
+        idle_timeout: float = 30.0,
+        total_timeout: float = 110.0,
+        max_retries: int = 2,
+        longest_retry_after: float = 10.0,
+        max_connections: int = 200,
+        names_completion_tokens: bool = False,
+        asks_for_usage: bool = True,
+    ) -> None:
+        self.name = name
+        self._prices = dict(prices)
+        self._tokenizer = tokenizer
+        self._total_timeout = total_timeout
+        self._attempts = max_retries + 1
+        self._longest_retry_after = longest_retry_after
+        self._names_completion_tokens = names_completion_tokens
+        self._asks_for_usage = asks_for_usage
+        timeout = httpx2.Timeout(connect=connect_timeout, read=idle_timeout, write=idle_timeout, pool=connect_timeout)
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key or "none",
+            base_url=base_url,
+            timeout=timeout,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(
+                base_url=base_url,
+                timeout=timeout,
+                follow_redirects=False,
+                limits=httpx2.Limits(max_connections=max_connections, keepalive_expiry=60),
+            ),
+        )
+        # The client would take these two from the process environment; our settings are the only source.
+        self._client.organization = None
+        self._client.project = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that this provider serves."""
+        return tuple(self._prices)
+
+    def price(self, model: str) -> TokenPrice:
+        """Return what tokens of `model` cost. Raises `UnknownModel`."""
+        try:
+            return self._prices[model]
+        except KeyError:
+            raise UnknownModel(f"the provider {self.name} has no model {model!r}") from None
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
+        """Yield the answer as it comes; chunks that arrived together leave together.
+
+        Raises `UnknownModel`, or the `ModelError` that says what the provider did.
+        """
+        self.price(request.model)
+        messages = chat_messages(request)
+        body = self._body(request, messages)
+        deadline = asyncio.get_running_loop().time() + self._total_timeout
+        answer = await self._begun(body, deadline)
+        said: list[str] = []
+        try:
+            text: str | None = answer.first_text
+            while text is not None:
+                if text:
+                    said.append(text)
+                    yield AnswerDelta(text)
+                text = await answer.next_text()
+            finish_reason = answer.reader.end()
+        finally:
+            await answer.close()
+        usage = answer.reader.usage
+        if usage is not None and usage.prompt_tokens > 0:
+            tokens_in, tokens_out, estimated = usage.prompt_tokens, usage.completion_tokens, False
+        else:
+            tokens_in = sum(self._tokenizer.count(message.content) for message in messages)
+            tokens_out, estimated = self._tokenizer.count("".join(said)), True
+        yield AnswerFinished(finish_reason, tokens_in, tokens_out, estimated, request.model, self.name)
+
+    async def aclose(self) -> None:
+        """Close all connections; the model can't be used afterwards."""
+        await self._client.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+    def _body(self, request: ModelRequest, messages: list[ChatMessage]) -> bytes:
+        return _BODY.encode(
+            _Body(
+                model=request.model,
+                messages=messages,
+                stream=True,
+                stream_options=_StreamOptions(include_usage=True) if self._asks_for_usage else None,
+                temperature=request.temperature,
+                max_tokens=None if self._names_completion_tokens else request.max_tokens,
+                max_completion_tokens=request.max_tokens if self._names_completion_tokens else None,
+                user=request.end_user,
+            )
+        )
+
+    async def _begun(self, body: bytes, deadline: float) -> "_Answer":
+        """Return an answer that has its first text, or its whole body without any, trying again where that may help."""
+        async for attempt in stamina.retry_context(
+            on=self._wait_before_retry(deadline),
+            attempts=self._attempts,
+            timeout=self._total_timeout,
+            wait_initial=_FIRST_WAIT_SECONDS,
+            wait_max=_LONGEST_WAIT_SECONDS,
+            wait_jitter=_FIRST_WAIT_SECONDS,
+        ):
+            with attempt:
+                return await self._attempt(body, deadline)
+        raise ModelUnavailable  # pragma: no cover - the last attempt returns or raises
+
+    def _wait_before_retry(self, deadline: float) -> Callable[[Exception], bool | float]:
+        def wait(error: Exception) -> bool | float:
+            if not isinstance(error, ModelError) or not error.retryable:
+                return False
+            asked = error.extra.get("retry_after")
+            if not isinstance(asked, float):
+                return asyncio.get_running_loop().time() < deadline
+            in_time = asyncio.get_running_loop().time() + asked < deadline
+            return max(asked, 0.001) if in_time and asked <= self._longest_retry_after else False
+
+        return wait
+
+    async def _attempt(self, body: bytes, deadline: float) -> "_Answer":
+        try:
+            async with asyncio.timeout_at(deadline):
+                stream = await self._client.post(
+                    "/chat/completions",
+                    cast_to=object,
+                    content=body,
+                    options={"headers": _HEADERS},
+                    stream=True,
+                    stream_cls=openai.AsyncStream[object],
+                )
+        except (TimeoutError, *_TRANSPORT_ERRORS) as error:
+            raise _model_error(error) from error
+        answer = _Answer(stream.response, deadline)
+        try:
+            while (text := await answer.next_text()) == "":
+                continue
+            answer.first_text = text
+            if text is None:
+                answer.reader.end()
+        except BaseException:
+            await answer.close()
+            raise
+        return answer
+
+
+class _Answer:
+    """One response whose body is being read."""
+
+    __slots__ = ("_deadline", "_pieces", "_response", "first_text", "reader")
+
+    def __init__(self, response: httpx2.Response, deadline: float) -> None:
+        self._response = response
+        self._deadline = deadline
+        plain = response.headers.get("content-encoding", "identity") == "identity"
+        self._pieces: AsyncIterator[bytes] = response.aiter_raw() if plain else response.aiter_bytes()
+        self.reader = CompletionReader()
+        self.first_text: str | None = None
+
+    async def next_text(self) -> str | None:
+        """Return the text of what arrived next (it may be empty), None at the end; raises `ModelError`."""
+        if self.reader.done:
+            await self._drain()
+            return None
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                piece = await anext(self._pieces, None)
+        except (TimeoutError, *_TRANSPORT_ERRORS) as error:
+            raise _model_error(error) from error
+        return None if piece is None else self.reader.feed(piece)
+
+    async def _drain(self) -> None:
+        """Read the few bytes that end the body, so that the connection can serve the next request."""
+        with suppress(TimeoutError, *_TRANSPORT_ERRORS):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while await anext(self._pieces, None) is not None:
+                    continue
+
+    async def close(self) -> None:
+        """Give the connection back, or close it when the body was not read to its end."""
+        with suppress(*_TRANSPORT_ERRORS):
+            await self._response.aclose()
+
+
+def _model_error(error: BaseException) -> ModelError:
+    """Say what happened in our words. What the provider said stays in the cause: it may repeat parts of a key or of the prompt."""
+    if isinstance(error, openai.APIStatusError):
+        return _status_error(error)
+    if isinstance(error, (openai.APIResponseValidationError, httpx2.DecodingError)):
+        return ModelAnsweredNonsense("the provider's answer could not be decoded")
+    # The transport reports a server that hung up as a connect time-out: only a real TimeoutError below it counts.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return ModelTimedOut("the provider took too long to connect or to send the next piece of its answer")
+        cause = cause.__cause__
+    return ModelUnavailable("the connection to the provider failed")
+
+
+def _status_error(error: openai.APIStatusError) -> ModelError:
+    status = error.status_code
+    wait = _retry_after(error.response.headers)
+    if status == HTTPStatus.TOO_MANY_REQUESTS and error.code not in _NO_CREDIT:
+        return ModelRateLimited("the provider takes no more requests at the moment", retry_after=wait)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _RETRIED_CLIENT_ERRORS:
+        return ModelUnavailable(f"the provider answered {status}", retry_after=wait)
+    return ModelRefused(f"the provider answered {status}", status=status)
+
+
+def _retry_after(headers: httpx2.Headers) -> float | None:
+    """Return how many seconds the provider asks to wait (RFC 9110, and OpenAI's milliseconds), or None."""
+    for header, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(header)
+        if value is None:
+            continue
+        with suppress(ValueError):
+            seconds = float(value) / divisor
+            if math.isfinite(seconds):
+                return max(seconds, 0.0)
+        with suppress(ValueError, TypeError):
+            return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)
+    return None

@@ -1,0 +1,30 @@
+"""Texts as vectors whose nearness is nearness in meaning."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Embeddings(Protocol):
+    """Turns texts into unit vectors; the dot product of two is their cosine similarity.
+
+    Questions and passages may be embedded differently (a model can be trained so): use the method that fits the text.
+    Vectors of two embeddings with different names must not be compared, so an index remembers the name.
+    """
+
+    @property
+    def name(self) -> str:
+        """A stable name of the model and its variant."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has."""
+        ...
+
+    async def embed_query(self, text: str) -> Sequence[float]:
+        """Return the vector of a question. Raises `Unavailable` when the model can't be loaded."""
+        ...
+
+    async def embed_passages(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        """Return one vector per passage, in the same order. Raises `Unavailable` when the model can't be loaded."""
+        ...
