@@ -1,6 +1,7 @@
 """All tables of all contexts, for the migrations and the tests that enumerate them. Importing it maps every aggregate."""
 
+from adapters.postgres import idempotency
 from adapters.postgres.mapping import metadata
 from adapters.postgres.messaging import tables as messaging
 
-__all__ = ["metadata", "messaging"]
+__all__ = ["idempotency", "messaging", "metadata"]

@@ -75,6 +75,25 @@ def upgrade() -> None:
     op.execute(
         "create index ix_deliveries_order on messaging.deliveries (consumer, aggregate_id, aggregate_version, ordinal) where state <> 'done'"
     )
+    op.execute(
+        """
+        create table luneo.idempotent_requests (
+          organization_id uuid not null,
+          principal_id uuid not null,
+          key text not null,
+          constraint pk_idempotent_requests primary key (organization_id, principal_id, key),
+          request_digest bytea not null,
+          status smallint not null,
+          headers jsonb not null,
+          body bytea not null,
+          created_at timestamptz not null
+        )
+        """
+    )
+    op.execute("create index ix_idempotent_requests_created_at on luneo.idempotent_requests (created_at)")
+    protect("luneo.idempotent_requests")
+    grant_app("luneo.idempotent_requests", "select, insert, update")
+    allow("luneo_platform", "luneo.idempotent_requests", "select, delete", name="platform")
     for table in ("messaging.events", "messaging.deliveries"):
         protect(table, tenantless_rows=True)
         allow("luneo_platform", table, "select", name="platform")
@@ -88,5 +107,6 @@ def downgrade() -> None:
     """Drop it all."""
     for schema in reversed(CONTEXTS):
         op.execute(f"drop schema {schema} cascade")
+    op.execute("drop table luneo.idempotent_requests")
     op.execute("drop function luneo.require(boolean, text, text)")
     op.execute("revoke usage on schema luneo from luneo_app, luneo_relay, luneo_platform")

@@ -1,0 +1,61 @@
+"""Idempotency keys: the answer is kept with the effect, in one transaction.
+
+After the IETF draft "The Idempotency-Key HTTP Header Field".
+"""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared_kernel.errors import Conflict, LuneoError
+from shared_kernel.principal import Principal
+
+LIFETIME_SECONDS = 24 * 3600
+
+
+class IdempotencyInProgress(Conflict):
+    """The first request with this key has not finished."""
+
+    code = "idempotency_in_progress"
+    title = "A request with this idempotency key is still running"
+
+
+class IdempotencyKeyReused(LuneoError):
+    """The key was used with another body."""
+
+    code = "idempotency_key_reused"
+    title = "This idempotency key was used for another request"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """The first answer to a request."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class IdempotentEffect(Protocol):
+    """The open transaction of one keyed request."""
+
+    @property
+    def first_answer(self) -> StoredAnswer | None:
+        """The answer to the same request before, or `None` when this is the first."""
+        ...
+
+    async def keep(self, answer: StoredAnswer) -> None:
+        """Store `answer`; it becomes permanent with the effect when the block is left."""
+        ...
+
+
+class IdempotentEffects(Protocol):
+    """Runs keyed requests: every unit of work inside the block joins its one transaction."""
+
+    def begin(self, principal: Principal, *, key: str, request_digest: bytes) -> AbstractAsyncContextManager[IdempotentEffect]:
+        """Claim `key` for the principal.
+
+        Raises `IdempotencyInProgress` while another request holds it, `IdempotencyKeyReused` when it was used for another request. An error inside the
+        block undoes the effect and frees the key.
+        """
+        ...

@@ -1,0 +1,39 @@
+"""What every route declares: who may call it.
+
+Each handler's `opt` holds exactly one of these; an architecture test enumerates the running app and refuses a route without one.
+"""
+
+from typing import Any
+
+from contracts.identity.permissions import Permission
+
+ACCESS = "access"
+
+
+class Access:
+    """How a route is authorised."""
+
+    __slots__ = ("permission", "reason", "who")
+
+    def __init__(self, who: str, *, permission: Permission | None = None, reason: str = "") -> None:
+        self.who = who
+        self.permission = permission
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"{self.who}({self.permission or self.reason})"
+
+
+def requires(permission: Permission) -> dict[str, Any]:
+    """Allow callers whose role or scopes hold `permission` in the organisation they act for."""
+    return {ACCESS: Access("permission", permission=permission)}
+
+
+def signed_in(reason: str) -> dict[str, Any]:
+    """Allow every person with a session, whatever their role (`reason` says why no permission is needed); API keys are refused."""
+    return {ACCESS: Access("signed_in", reason=reason)}
+
+
+def public(reason: str) -> dict[str, Any]:
+    """Allow everybody, for `reason`."""
+    return {ACCESS: Access("public", reason=reason)}
