@@ -8,6 +8,7 @@ from typing import Any
 from contracts.identity.permissions import Permission
 
 ACCESS = "access"
+RATE = "rate"
 
 
 class Access:
@@ -34,6 +35,11 @@ def signed_in(reason: str) -> dict[str, Any]:
     return {ACCESS: Access("signed_in", reason=reason)}
 
 
-def public(reason: str) -> dict[str, Any]:
-    """Allow everybody, for `reason`."""
-    return {ACCESS: Access("public", reason=reason)}
+def public(reason: str, *, rate: str | None = None) -> dict[str, Any]:
+    """Allow everybody, for `reason`, within the client's rate limit; `rate` names a stricter one (`sign_in`, `refresh`)."""
+    return {ACCESS: Access("public", reason=reason), RATE: rate}
+
+
+def unlimited(reason: str) -> dict[str, Any]:
+    """Allow everybody without a rate limit, for `reason`: probes and metrics."""
+    return {ACCESS: Access("open", reason=reason)}

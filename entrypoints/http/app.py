@@ -1,0 +1,115 @@
+"""The ASGI application."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import msgspec
+from dishka import AsyncContainer
+from litestar import Litestar, Request, Router
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+from contracts.idempotency import IdempotentEffects
+from contracts.identity.queries import Authentication
+from contracts.rate_limits import RateLimits
+from entrypoints.http import problems
+from entrypoints.http.access import AccessControl, RateLimitSettings
+from entrypoints.http.edge import Edge
+from entrypoints.http.idempotency import Idempotency
+from entrypoints.http.routing import unlimited
+from entrypoints.settings import Settings
+from shared_kernel.errors import LuneoError
+from shared_kernel.principal import Principal
+
+API_BASE = "/api/v1"
+MAXIMUM_BODY_BYTES = 2_000_000
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+
+
+def caller(request: Request[Principal, Any, Any]) -> Principal:
+    """Return who is calling, as `AccessControl` found."""
+    return request.scope["user"]  # type: ignore[no-any-return]
+
+
+def rate_limit_settings(settings: Settings) -> RateLimitSettings:
+    """Return the limits per minute, raised in development."""
+    factor = settings.rate_limit_factor
+    return RateLimitSettings(
+        client=settings.rate_limit_client_per_minute * factor,
+        account=settings.rate_limit_account_per_minute * factor,
+        api_key=settings.rate_limit_key_per_minute * factor,
+        sign_in=settings.rate_limit_sign_in_per_minute * factor,
+        refresh=settings.rate_limit_refresh_per_minute * factor,
+    )
+
+
+def session_cookie_name(*, secure: bool) -> str:
+    """Return the name of the session cookie; on https the browser itself enforces its scope (`__Host-`)."""
+    return "__Host-luneo_session" if secure else "luneo_session"
+
+
+def create_app(
+    *,
+    container: AsyncContainer,
+    settings: Settings,
+    authentication: Authentication,
+    rate_limits: RateLimits,
+    effects: IdempotentEffects,
+    api_handlers: Sequence[ControllerRouterHandler],
+    root_handlers: Sequence[ControllerRouterHandler],
+    lifespan: Lifespan,
+) -> tuple[ASGIApp, Litestar]:
+    """Return the app to serve, and the Litestar app inside it for those who enumerate its routes."""
+
+    @asynccontextmanager
+    async def run(_: Litestar) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    app = Litestar(
+        route_handlers=[Router(API_BASE, route_handlers=list(api_handlers)), *root_handlers],
+        dependencies={"principal": Provide(caller, sync_to_thread=False)},
+        middleware=[
+            DefineMiddleware(
+                AccessControl,
+                authentication=authentication,
+                rate_limits=rate_limits,
+                limits=rate_limit_settings(settings),
+                session_cookie=session_cookie_name(secure=settings.secure_cookies),
+            ),
+            DefineMiddleware(Idempotency, effects=effects),
+        ],
+        exception_handlers={
+            LuneoError: problems.handle,
+            HTTPException: problems.handle,
+            msgspec.DecodeError: problems.handle,
+            Exception: problems.handle,
+        },
+        cors_config=CORSConfig(
+            allow_origins=list(settings.cors_origins),
+            allow_credentials=True,
+            allow_headers=["authorization", "content-type", "x-csrf-token", "idempotency-key", "luneo-organization", "last-event-id"],
+        )
+        if settings.cors_origins
+        else None,
+        lifespan=[run],
+        request_max_body_size=MAXIMUM_BODY_BYTES,
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="Luneo",
+            version="1",
+            openapi_router=Router("/schema", route_handlers=[], opt=unlimited("the published description of the API")),
+            render_plugins=[JsonRenderPlugin()],
+            use_handler_docstrings=True,
+        ),
+        debug=False,
+        pdb_on_exception=False,
+    )
+    edge = Edge(app, container=container, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)  # type: ignore[arg-type]
+    return edge, app

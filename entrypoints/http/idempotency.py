@@ -1,0 +1,119 @@
+"""`Idempotency-Key` on every POST: the first answer again, kept in one transaction with the effect.
+
+Routes with `opt[OWN_IDEMPOTENCY]` (a turn runs longer than a transaction) handle the header themselves.
+"""
+
+import hashlib
+
+from litestar.datastructures import Headers
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
+
+from contracts.idempotency import IdempotentEffects, StoredAnswer
+from shared_kernel.errors import FieldError, InvalidInput
+from shared_kernel.principal import Principal
+
+OWN_IDEMPOTENCY = "own_idempotency"
+MAXIMUM_KEY_LENGTH = 255
+_FIRST_ERROR = 400
+_KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag"})
+
+
+class _Undo(Exception):
+    """The answer is an error: undo the effect, keep nothing."""
+
+
+class Idempotency:
+    """Litestar middleware; sits inside `AccessControl`, so it knows the principal."""
+
+    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects) -> None:
+        self.app = app
+        self._effects = effects
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the request once per key."""
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "POST" or scope["route_handler"].opt.get(OWN_IDEMPOTENCY):
+            await self.app(scope, receive, send)
+            return
+        key = key_of(Headers.from_scope(scope))
+        principal = scope.get("user")
+        if key is None or not isinstance(principal, Principal) or principal.organization_id is None:
+            await self.app(scope, receive, send)
+            return
+        body = await _read(receive)
+        digest = request_digest(scope["path"], body)
+        answer: StoredAnswer | None = None
+        captured: list[Message] = []
+        replayed = False
+
+        async def replay_body() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}  # type: ignore[return-value]
+
+        async def capture(message: Message) -> None:
+            captured.append(message)
+
+        try:
+            async with self._effects.begin(principal, key=key, request_digest=digest) as effect:
+                if effect.first_answer is not None:
+                    answer, replayed = effect.first_answer, True
+                else:
+                    await self.app(scope, replay_body, capture)
+                    answer = _answer(captured)
+                    if answer.status >= _FIRST_ERROR:
+                        raise _Undo  # noqa: TRY301 - leaves the transaction
+                    await effect.keep(answer)
+        except _Undo:
+            replayed = False
+        if answer is None:
+            return
+        if not replayed:
+            for message in captured:
+                await send(message)
+            return
+        headers = [(n.encode(), v.encode()) for n, v in answer.headers]
+        start: HTTPResponseStartEvent = {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [*headers, (b"content-length", str(len(answer.body)).encode()), (b"idempotent-replayed", b"true")],
+        }
+        end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": answer.body, "more_body": False}
+        await send(start)
+        await send(end)
+
+
+def key_of(headers: Headers) -> str | None:
+    """Return the request's `Idempotency-Key`. Raises `InvalidInput` for an empty or too long one."""
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    key = key.strip().strip('"')
+    if not 1 <= len(key) <= MAXIMUM_KEY_LENGTH or not key.isprintable():
+        raise InvalidInput(FieldError("Idempotency-Key", "invalid", f"must be 1 to {MAXIMUM_KEY_LENGTH} printable characters"))
+    return key
+
+
+def request_digest(path: str, body: bytes) -> bytes:
+    """Return the SHA-256 of what makes two requests the same: the path and the body."""
+    return hashlib.sha256(path.encode() + b"\0" + body).digest()
+
+
+async def _read(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(parts)
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _answer(messages: list[Message]) -> StoredAnswer:
+    status, headers, body = 500, [], b""
+    for message in messages:
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            headers = [(bytes(n).decode(), bytes(v).decode()) for n, v in message.get("headers", ()) if bytes(n).lower() in _KEPT_HEADERS]
+        elif message["type"] == "http.response.body":
+            body += message.get("body", b"")
+    return StoredAnswer(status=status, headers=tuple(headers), body=body)

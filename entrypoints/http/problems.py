@@ -1,0 +1,157 @@
+"""Errors as RFC 9457 problem details: the one place that knows statuses."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from contracts.http.base import FieldProblem, Problem
+from shared_kernel.errors import (
+    Conflict,
+    FieldError,
+    InvalidInput,
+    LuneoError,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_BASE = "https://luneo.example/problems/"
+
+_STATUS_OF_KIND: tuple[tuple[type[LuneoError], int], ...] = (
+    (InvalidInput, 422),
+    (Unauthenticated, 401),
+    (PermissionDenied, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (Unavailable, 503),
+)
+_STATUS_OF_CODE: Mapping[str, int] = {
+    "quota_exceeded": 402,
+    "feature_not_in_plan": 402,
+    "idempotency_key_reused": 422,
+    "rate_limited": 429,
+    "too_many_attempts": 429,
+}
+_DEFAULT_STATUS = 400
+_TITLES: Mapping[int, tuple[str, str]] = {
+    400: ("bad_request", "The request cannot be understood"),
+    401: ("unauthenticated", "Authentication is required"),
+    403: ("permission_denied", "You may not do this"),
+    404: ("not_found", "There is no such object"),
+    405: ("method_not_allowed", "This method does not exist here"),
+    406: ("not_acceptable", "No such representation"),
+    413: ("too_large", "The request is too large"),
+    415: ("unsupported_media_type", "This kind of body is not understood here"),
+    422: ("validation_failed", "The request is not valid"),
+    429: ("rate_limited", "Too many requests"),
+}
+_PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
+_logger = structlog.get_logger("luneo.http")
+
+
+class RateLimited(LuneoError):
+    """Too many requests. `extra` holds `retry_after` in seconds."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+
+
+def status_of(error: LuneoError) -> int:
+    """Return the HTTP status of a domain error."""
+    by_code = _STATUS_OF_CODE.get(error.code)
+    if by_code is not None:
+        return by_code
+    return next((status for kind, status in _STATUS_OF_KIND if isinstance(error, kind)), _DEFAULT_STATUS)
+
+
+def problem_of(error: Exception, request_id: str) -> Problem:
+    """Return what the caller is told about `error`; defects of ours are told as 500 without a detail."""
+    if isinstance(error, LuneoError):
+        return _domain_problem(error, request_id)
+    if isinstance(error, ValidationException):
+        fields = _field_errors(error)
+        return _problem(422, "validation_failed", "; ".join(f"{f.field}: {f.detail}" for f in fields) or error.detail, request_id, fields)
+    if isinstance(error, HTTPException):
+        if error.status_code == 400 and isinstance(error.__cause__, msgspec.DecodeError | UnicodeDecodeError):  # noqa: PLR2004
+            return _problem(400, "malformed_json", "The body is not valid JSON", request_id)
+        code, title = _TITLES.get(error.status_code, ("error", "Something went wrong"))
+        detail = error.detail if error.status_code < 500 and error.status_code not in {404, 405} else title  # noqa: PLR2004
+        return _problem(error.status_code, code, detail, request_id)
+    if isinstance(error, UnicodeDecodeError | msgspec.DecodeError):
+        return _problem(400, "malformed_json", "The body is not valid JSON", request_id)
+    return _problem(500, "internal_error", "Something went wrong on our side; the request id helps us to find it", request_id)
+
+
+def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Litestar's handler of every exception."""
+    request_id = str(request.scope.get("state", {}).get("request_id", ""))
+    problem = problem_of(error, request_id)
+    if problem.status >= 500 and not isinstance(error, LuneoError):  # noqa: PLR2004
+        _logger.error("unhandled_error", exc_info=error, request_id=request_id)
+    headers = {"Cache-Control": "no-store"}
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    if problem.status == 401:  # noqa: PLR2004
+        headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
+    if isinstance(error, HTTPException) and error.headers:
+        headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})
+    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _domain_problem(error: LuneoError, request_id: str) -> Problem:
+    fields = (
+        tuple(FieldProblem(field=e.field, code=e.code, detail=e.detail) for e in error.errors) if isinstance(error, InvalidInput) else ()
+    )
+    metric, limit, resets_at, retry_after = (error.extra.get(k) for k in ("metric", "limit", "resets_at", "retry_after"))
+    return Problem(
+        type=TYPE_BASE + error.code,
+        title=error.title,
+        status=status_of(error),
+        detail=error.detail,
+        code=error.code,
+        request_id=request_id,
+        errors=fields,
+        metric=str(metric) if metric is not None else None,
+        limit=limit if isinstance(limit, int | float) else None,
+        resets_at=str(resets_at) if resets_at is not None else None,
+        retry_after=retry_after if isinstance(retry_after, int) else None,
+    )
+
+
+def _problem(status: int, code: str, detail: str, request_id: str, errors: tuple[FieldProblem, ...] = ()) -> Problem:
+    _, title = _TITLES.get(status, ("", "Something went wrong"))
+    return Problem(type=TYPE_BASE + code, title=title, status=status, detail=detail, code=code, request_id=request_id, errors=errors)
+
+
+def _field_errors(error: ValidationException) -> tuple[FieldProblem, ...]:
+    found: list[FieldProblem] = []
+    for item in error.extra if isinstance(error.extra, list) else ():
+        message, key = str(item.get("message", "")), str(item.get("key", ""))
+        found.append(_field_problem(message, key))
+    return tuple(found)
+
+
+def _field_problem(message: str, key: str) -> FieldProblem:
+    missing = re.search(r"missing required field `([^`]+)`", message)
+    unknown = re.search(r"contains unknown field `([^`]+)`", message)
+    name = key.removeprefix("data.").removeprefix("data")
+    path = _PATH.search(message)
+    if path:
+        name, message = path.group(1), message[: path.start()]
+    if missing:
+        return FieldProblem(field=".".join(p for p in (name, missing.group(1)) if p), code="missing", detail="is required")
+    if unknown:
+        return FieldProblem(field=".".join(p for p in (name, unknown.group(1)) if p), code="unknown", detail="there is no such field")
+    return FieldProblem(field=name or "body", code="invalid", detail=message[:1].lower() + message[1:])
+
+
+def field_error(field: str, code: str, detail: str) -> InvalidInput:
+    """Return the error of one wrong field."""
+    return InvalidInput(FieldError(field, code, detail))
