@@ -1,8 +1,9 @@
 """Runs `async def` tests and fixtures.
 
-Each test has one event loop of its own (`asyncio.Runner`), shared with its async fixtures and closed after them: what a test leaves behind can't
-reach the next one. An async fixture therefore lives for one test only, and what it opens it closes in the same function, after its `yield`.
-(A `yield` inside `asyncio.TaskGroup` or `asyncio.timeout` does not work: set-up and tear-down are two tasks of the same loop.)
+Each test has one event loop of its own (`asyncio.Runner`), shared with its async fixtures and closed after them: what a
+test leaves behind can't reach the next one. An async fixture therefore lives for one test only, and what it opens it
+closes in the same function, after its `yield`. (A `yield` inside `asyncio.TaskGroup` or `asyncio.timeout` does not work:
+set-up and tear-down are two tasks of the same loop.)
 """
 
 import asyncio
@@ -92,16 +93,17 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Run an async test, or each example of an async property, on its loop."""
     function: Any = pyfuncitem.obj
-    hypothesis = getattr(function, "hypothesis", None)
-    inner = getattr(hypothesis, "inner_test", None)
+    hypothesis: Any = getattr(function, "hypothesis", None)
+    inner: Any = getattr(hypothesis, "inner_test", None)
+    runner: Any = pyfuncitem.funcargs.get(RUNNER)
     if inspect.iscoroutinefunction(inner):
-        hypothesis.inner_test = _blocking(pyfuncitem.funcargs[RUNNER], inner)
+        hypothesis.inner_test = _blocking(runner, inner)
         try:
             return (yield)
         finally:
             hypothesis.inner_test = inner
     if inspect.iscoroutinefunction(function):
-        pyfuncitem.obj = _blocking(pyfuncitem.funcargs[RUNNER], function)
+        pyfuncitem.obj = _blocking(runner, function)
         try:
             return (yield)
         finally:

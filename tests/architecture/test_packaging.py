@@ -106,7 +106,7 @@ def test_a_dependency_that_nobody_imports_is_deleted() -> None:
             found == module or found.startswith(f"{module}.") for module in parts.get(name, modules.get(name, set())) for found in imported
         )
     }
-    assert not unused, f"delete from pyproject.toml and run `make lock`, or give the reason in REACHED_OTHERWISE: {sorted(unused)}"
+    assert not unused, f"{sorted(unused)}: take them out of pyproject.toml and run `make lock`, or give the reason in REACHED_OTHERWISE"
 
 
 def test_the_wheel_holds_every_file_of_the_five_packages_and_nothing_else(tmp_path: Path) -> None:
