@@ -9,8 +9,8 @@ from typing import Protocol
 class RateRule:
     """At most `limit` at once for one `key`, given back evenly over `window_seconds`.
 
-    `name` is the policy's name in the headers (`login`, `api_key`). `key` says who is counted: the organisation's id, alone or followed by `:`
-    and more, or anything else (an address, an e-mail), which stores keep as a hash only. Raises `ValueError` below one.
+    `name` is the policy's name in the headers (`login`, `api_key`). `key` says who is counted: the organisation's id, alone or followed by
+    `:` and more, or anything else (an address, an e-mail), which stores keep as a hash only. Raises `ValueError` below one.
     """
 
     name: str
@@ -27,8 +27,8 @@ class RateRule:
 class RateDecision:
     """Whether the request may go on, and the rule that decided: the one refused the longest, else the one nearest to its limit.
 
-    `remaining` is what this rule still allows at once. `reset_seconds` is how long until all of `limit` is there again, `retry_after` how long until one
-    more is allowed (0 when this one was); both in whole seconds, rounded up.
+    `remaining` is what this rule still allows at once. `reset_seconds` is how long until all of `limit` is there again, `retry_after` how
+    long until one more is allowed (0 when this one was); both in whole seconds, rounded up.
     """
 
     allowed: bool

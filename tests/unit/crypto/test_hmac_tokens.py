@@ -63,7 +63,15 @@ def test_nonsense_is_refused_without_an_error(kind: TokenKind, text: str) -> Non
 
 def test_a_token_has_one_spelling() -> None:
     token = TOKENS.issue(TokenKind.ACCESS, ORGANIZATION, None, 0, datetime(2030, 1, 1, tzinfo=UTC))
-    for variant in (token + "=", token + "\n", " " + token, token.replace("l", "L", 1), token[:-1], token + "A", token[:20] + "\u0660" + token[21:]):
+    for variant in (
+        token + "=",
+        token + "\n",
+        " " + token,
+        token.replace("l", "L", 1),
+        token[:-1],
+        token + "A",
+        token[:20] + "\u0660" + token[21:],
+    ):
         assert TOKENS.read(TokenKind.ACCESS, variant) is None
 
 
@@ -85,7 +93,11 @@ def test_weak_keys_are_refused(keys: tuple[bytes, ...]) -> None:
 def test_claims_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="aware"):
         TOKENS.issue(TokenKind.ACCESS, ORGANIZATION, None, 0, datetime(2030, 1, 1))  # noqa: DTZ001 - what is refused
-    for generation, expires in ((-1, datetime(2030, 1, 1, tzinfo=UTC)), (2**32, datetime(2030, 1, 1, tzinfo=UTC)), (0, datetime(2200, 1, 1, tzinfo=UTC))):
+    for generation, expires in (
+        (-1, datetime(2030, 1, 1, tzinfo=UTC)),
+        (2**32, datetime(2030, 1, 1, tzinfo=UTC)),
+        (0, datetime(2200, 1, 1, tzinfo=UTC)),
+    ):
         with pytest.raises(ValueError, match="32 bits"):
             TOKENS.issue(TokenKind.ACCESS, ORGANIZATION, None, generation, expires)
 
@@ -108,7 +120,7 @@ def test_a_one_time_secret_serves_its_purpose_only(kind: SecretKind, other: Secr
 
 
 @given(identifiers, st.booleans())
-def test_an_api_key_says_its_organisation_and_kind(organization: UUID, sandbox: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+def test_an_api_key_says_its_organisation_and_kind(organization: UUID, sandbox: bool) -> None:
     key = KEYS.new_api_key(organization, sandbox=sandbox)
     assert len(key.plaintext) == len("lun_sbx_" if sandbox else "lun_live_") + 80
     assert key.plaintext not in key.prefix_shown

@@ -1,0 +1,94 @@
+"""Rate limits that all replicas share."""
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b, sha1
+from typing import Final
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from adapters.redis_store.connection import RedisConnection, RedisUnavailable
+from adapters.redis_store.local_rate_limits import MICROSECONDS, LocalRateLimits, decision, interval
+from contracts.rate_limits import RateDecision, RateRule
+
+# The same algorithm as LocalRateLimits, by the clock of Redis, for all rules at once. Numbers are microseconds: they stay below 2^53.
+# -> {allowed, which rule (from 0), remaining, reset, retry}
+_SCRIPT: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local arrivals, refused, wait, reset = {}, nil, 0, 0
+for i, key in ipairs(KEYS) do
+  local window, interval = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local arrival = math.max(tonumber(redis.call('GET', key) or '0'), now) + interval
+  arrivals[i] = arrival
+  if arrival - window - now > wait then
+    refused, wait, reset = i, arrival - window - now, arrival - interval - now
+  end
+end
+if refused then return {0, refused - 1, 0, reset, wait} end
+local nearest, least = 1, nil
+for i, key in ipairs(KEYS) do
+  local window, interval = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  redis.call('SET', key, string.format('%.0f', arrivals[i]), 'PX', math.ceil((arrivals[i] - now) / 1000))
+  local remaining = math.floor((window - (arrivals[i] - now)) / interval)
+  if not least or remaining < least then nearest, least = i, remaining end
+end
+return {1, nearest - 1, least, arrivals[nearest] - now, 0}
+"""
+
+_SCRIPT_NAME: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisRateLimits:
+    """One script, one round trip, for all rules of a request.
+
+    While Redis is gone each process limits for itself by the same rules (`LocalRateLimits`): with n replicas up to n times the limit gets
+    through, never an unlimited amount. The shared count is used again as soon as Redis answers. `on_fallback` hears each such request.
+    """
+
+    def __init__(self, connection: RedisConnection, *, on_fallback: Callable[[], None] | None = None) -> None:
+        self._connection = connection
+        self._local = LocalRateLimits()
+        self._on_fallback = on_fallback
+
+    async def check(self, rules: Sequence[RateRule]) -> RateDecision:
+        """Count one request in Redis, or in this process while Redis is gone."""
+        if not rules:
+            raise ValueError("a request must be counted against at least one rule")
+        keys = [self._key(rule) for rule in rules]
+        arguments = [value for rule in rules for value in (rule.window_seconds * MICROSECONDS, interval(rule))]
+        try:
+            answer = await self._connection.run(lambda redis: _run_script(redis, keys, arguments))
+        except RedisUnavailable:
+            if self._on_fallback is not None:
+                self._on_fallback()
+            return self._local.decide(rules)
+        allowed, which, remaining, reset, retry = answer
+        return decision(rules[which], allowed=bool(allowed), remaining=remaining, reset=reset, retry=retry)
+
+    def _key(self, rule: RateRule) -> str:
+        tenant, separator, rest = rule.key.partition(":")
+        if _is_uuid(tenant):
+            return self._connection.tenant_key(UUID(tenant), "rl", rule.name, *([_hashed(rest)] if separator else []))
+        # addresses and e-mails are personal data: only their hash is kept
+        return self._connection.key("rl", rule.name, _hashed(rule.key))
+
+
+async def _run_script(redis: Redis, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
+    try:
+        answer: list[int] = await redis.evalsha(_SCRIPT_NAME, len(keys), *keys, *arguments)
+    except NoScriptError:  # a new, restarted or emptied Redis
+        answer = await redis.eval(_SCRIPT, len(keys), *keys, *arguments)
+    return answer
+
+
+def _hashed(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,91 @@
+"""A turn's events in a Redis stream: one entry per event, `<sequence>-0` as its id."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Final, cast
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from adapters.redis_store.connection import BLOCK_SECONDS_MAXIMUM, RedisConnection, RedisUnavailable
+from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent, TurnEventsMissing
+
+KEPT_SECONDS: Final = 3600
+_ENTRIES_MAXIMUM: Final = 20_000
+_ENTRIES_READ_AT_ONCE: Final = 500
+_ALREADY_THERE: Final = "equal or smaller than the target stream top item"
+
+
+class RedisTurnEventLog:
+    """The log of `TurnEventLog` in Redis, an hour long and bounded to about 20,000 events per turn."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._connection = connection
+
+    async def append(self, organization_id: UUID, turn_id: UUID, events: Sequence[LoggedEvent]) -> None:
+        """Add `events` in one round trip."""
+        await self.append_all({(organization_id, turn_id): events})
+
+    async def append_all(self, batches: Mapping[tuple[UUID, UUID], Sequence[LoggedEvent]]) -> None:
+        """Add the events of several turns, by (organisation, turn), in one round trip."""
+
+        async def send(redis: Redis) -> list[object]:
+            pipeline = redis.pipeline(transaction=False)
+            for (organization_id, turn_id), events in batches.items():
+                key = self._key(organization_id, turn_id)
+                for event in events:
+                    pipeline.execute_command(
+                        "XADD", key, "MAXLEN", "~", _ENTRIES_MAXIMUM, f"{event.sequence}-0", b"n", event.name, b"d", event.data
+                    )
+                pipeline.execute_command("EXPIRE", key, KEPT_SECONDS)
+            return await pipeline.execute(raise_on_error=False)
+
+        if not any(batches.values()):
+            return
+        for answer in await self._connection.run(send):
+            # an append that timed out may have happened: adding it again changes nothing
+            if isinstance(answer, Exception) and not (isinstance(answer, ResponseError) and _ALREADY_THERE in str(answer)):
+                raise RedisUnavailable from answer
+
+    async def read(
+        self, organization_id: UUID, turn_id: UUID, after: int, *, idle_seconds: float = 30.0
+    ) -> AsyncGenerator[LoggedEvent, None]:
+        """Yield the events after sequence `after`, then follow the turn live."""
+        key = self._key(organization_id, turn_id)
+        loop = asyncio.get_running_loop()
+        last = after
+        idle_until = loop.time() + idle_seconds
+        while (left := idle_until - loop.time()) > 0:
+            entries = await self._next(key, last, min(left, BLOCK_SECONDS_MAXIMUM))
+            for event in entries:
+                if event.sequence != last + 1:
+                    raise TurnEventsMissing(expected=last + 1, found=event.sequence)
+                last = event.sequence
+                yield event
+                if event.name in TERMINAL_EVENTS:
+                    return
+            if entries:
+                idle_until = loop.time() + idle_seconds
+
+    async def exists(self, organization_id: UUID, turn_id: UUID) -> bool:
+        """Tell whether Redis holds anything of this turn."""
+        key = self._key(organization_id, turn_id)
+        return bool(await self._connection.run(lambda redis: redis.exists(key)))
+
+    async def _next(self, key: str, last: int, wait_seconds: float) -> list[LoggedEvent]:
+        wait_ms = max(int(wait_seconds * 1000), 1)
+        answer = await self._connection.follow(
+            lambda redis: redis.xread({key: f"{last}-0"}, count=_ENTRIES_READ_AT_ONCE, block=wait_ms),
+        )
+        streams = cast("dict[bytes, list[list[tuple[bytes, dict[bytes, bytes]]]]]", answer)
+        # {stream: [[(b"7-0", {b"n": name, b"d": data}), …]]}, empty when nothing came
+        return [
+            LoggedEvent(int(entry_id.partition(b"-")[0]), fields[b"n"].decode(), fields[b"d"])
+            for chunks in streams.values()
+            for entries in chunks
+            for entry_id, fields in entries
+        ]
+
+    def _key(self, organization_id: UUID, turn_id: UUID) -> str:
+        return self._connection.tenant_key(organization_id, "turn", turn_id)
