@@ -1,0 +1,1 @@
+"""Model adapters against a provider's stand-in over HTTP."""

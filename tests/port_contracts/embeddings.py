@@ -1,0 +1,50 @@
+"""What every `Embeddings` does."""
+
+import math
+from contextlib import AbstractAsyncContextManager
+
+from domains.conversational_ai.ports.embeddings import Embeddings
+
+PASSAGES = (
+    "Pour changer votre mot de passe, ouvrez les réglages du compte.",
+    "Les remboursements sont versés sous cinq jours ouvrés.",
+    "La tour Eiffel mesure trois cent trente mètres.",
+)
+
+
+class EmbeddingsContract:
+    """Subclasses give the embeddings under test."""
+
+    def embeddings(self) -> AbstractAsyncContextManager[Embeddings]:
+        """Open the embeddings under test."""
+        raise NotImplementedError
+
+    async def test_vectors_are_unit_length_and_of_the_named_dimension(self) -> None:
+        async with self.embeddings() as embeddings:
+            vectors = [await embeddings.embed_query("mot de passe"), *await embeddings.embed_passages(PASSAGES)]
+            assert embeddings.name
+            assert {len(vector) for vector in vectors} == {embeddings.dimension}
+        assert all(math.isclose(math.sqrt(sum(x * x for x in vector)), 1, abs_tol=1e-3) for vector in vectors)
+
+    async def test_the_passage_that_answers_is_nearest_and_keeps_its_place(self) -> None:
+        questions = ("Comment changer mon mot de passe ?", "Quand sont versés les remboursements ?", "Combien mesure la tour Eiffel ?")
+        async with self.embeddings() as embeddings:
+            passages = await embeddings.embed_passages(PASSAGES)
+            for place, question in enumerate(questions):
+                asked = await embeddings.embed_query(question)
+                nearness = [sum(a * b for a, b in zip(asked, passage, strict=True)) for passage in passages]
+                assert nearness.index(max(nearness)) == place
+
+    async def test_the_same_text_has_the_same_vector(self) -> None:
+        async with self.embeddings() as embeddings:
+            first, second = await embeddings.embed_passages([PASSAGES[0], PASSAGES[0]])
+            assert list(first) == list(second)
+            assert list(await embeddings.embed_query("bonjour")) == list(await embeddings.embed_query("bonjour"))
+
+    async def test_odd_texts_have_vectors_too(self) -> None:
+        async with self.embeddings() as embeddings:
+            assert await embeddings.embed_passages([]) == []
+            for odd in ("", " \n", "a\0b", "\ud800", "日本語", "x" * 5000):
+                vector = await embeddings.embed_query(odd)
+                assert len(vector) == embeddings.dimension
+                assert not any(math.isnan(value) for value in vector)

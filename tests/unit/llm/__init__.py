@@ -1,0 +1,1 @@
+"""The local model, the prompt, the catalogue and the event-stream parser."""
