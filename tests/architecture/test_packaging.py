@@ -48,9 +48,9 @@ def locked(name: str) -> dict[str, str]:
     return {normal(match[1]): match[2] for match in re.finditer(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE)}
 
 
-def imported_roots() -> set[str]:
+def imported_roots(*packages: str) -> set[str]:
     roots: set[str] = set()
-    for package in OURS:
+    for package in packages:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
@@ -98,7 +98,7 @@ def test_a_dependency_that_nobody_imports_is_deleted() -> None:
         "opentelemetry-sdk": {"opentelemetry.sdk"},
         "opentelemetry-exporter-otlp-proto-http": {"opentelemetry.exporter.otlp.proto.http"},
     }
-    imported = imported_roots()
+    imported = imported_roots(*OURS)
     unused = {
         name
         for name in declared() - set(REACHED_OTHERWISE)
@@ -107,6 +107,16 @@ def test_a_dependency_that_nobody_imports_is_deleted() -> None:
         )
     }
     assert not unused, f"{sorted(unused)}: take them out of pyproject.toml and run `make lock`, or give the reason in REACHED_OTHERWISE"
+
+
+@pytest.mark.parametrize("package", [*OURS, "tests"])
+def test_everything_imported_is_declared(package: str) -> None:
+    owners = importlib.metadata.packages_distributions()
+    # Companions of what is declared, with no life of their own: psycopg's pool, and the transport that the openai client is built on.
+    allowed = declared() | {"psycopg-pool", "httpx2"} | (declared("development") if package == "tests" else set())
+    roots = {name.partition(".")[0] for name in imported_roots(package)} - set(sys.stdlib_module_names) - {*OURS, "tests"}
+    undeclared = {root for root in roots if root != "opentelemetry" and not {normal(owner) for owner in owners.get(root, [root])} & allowed}
+    assert not undeclared
 
 
 def test_the_wheel_holds_every_file_of_the_five_packages_and_nothing_else(tmp_path: Path) -> None:
