@@ -1,0 +1,1 @@
+"""The aggregates of identity, each with its value objects and errors beside it."""

@@ -1,0 +1,83 @@
+"""A tenant."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from contracts.identity.events import OrganizationCreated, OrganizationUpdated
+from domains.identity.model.names import Locale, named
+from shared_kernel.aggregate import Aggregate, AuditNote
+from shared_kernel.errors import PermissionDenied
+
+_SLUG_LENGTH = 40
+_SUFFIX_LENGTH = 8
+
+
+class OrganizationSuspended(PermissionDenied):
+    """The organisation may do nothing until it is reinstated."""
+
+    code = "organization_suspended"
+    title = "This organisation is suspended"
+
+
+class OrganizationStatus(StrEnum):
+    """Whether an organisation may act."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+@dataclass(eq=False, kw_only=True)
+class Organization(Aggregate):
+    """Who pays, owns and decides: everything but people and their sessions belongs to one."""
+
+    AGGREGATE: ClassVar[str] = "organization"
+
+    id: UUID
+    name: str
+    slug: str
+    locale: Locale
+    status: OrganizationStatus
+    created_at: datetime
+    version: int = 1
+
+    @classmethod
+    def found(
+        cls, *, organization_id: UUID, name: str, locale: Locale, founder_id: UUID, plan: str, at: datetime, slug: str | None = None
+    ) -> "Organization":
+        """Return a new organisation; its slug comes from its name and the end of its id, so that it is nobody else's. Raises `InvalidInput`."""
+        name = named(name, field="name")
+        organization = cls(
+            id=organization_id,
+            name=name,
+            slug=slug or _slug(name, organization_id),
+            locale=locale,
+            status=OrganizationStatus.ACTIVE,
+            created_at=at,
+        )
+        organization.record(OrganizationCreated(organization_id=organization_id, created_by=founder_id, plan=plan))
+        organization.note(AuditNote(action="organization.created", after={"name": name, "slug": organization.slug, "plan": plan}))
+        return organization
+
+    def update(self, *, name: str | None, locale: Locale | None) -> None:
+        """Change what is given; nothing happens when nothing changes. Raises `InvalidInput`."""
+        before = {"name": self.name, "locale": self.locale.value}
+        if name is not None:
+            self.name = named(name, field="name")
+        if locale is not None:
+            self.locale = locale
+        after = {"name": self.name, "locale": self.locale.value}
+        if after == before:
+            return
+        self.record(OrganizationUpdated(organization_id=self.id))
+        self.note(AuditNote(action="organization.updated", before=before, after=after))
+
+
+def _slug(name: str, organization_id: UUID) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().casefold()
+    words = re.sub(r"[^a-z0-9]+", "-", plain)[:_SLUG_LENGTH].strip("-")
+    return f"{words or 'organization'}-{organization_id.hex[-_SUFFIX_LENGTH:]}"

@@ -1,0 +1,59 @@
+"""What the mails about signing up say."""
+
+from html import escape
+
+from domains.identity.model.names import Locale
+from domains.identity.model.sign_up import SignUp
+from domains.identity.ports.mailbox_proofs import MailboxProof
+from domains.identity.ports.mailer import Mail
+
+_VERIFY = {
+    Locale.ENGLISH: (
+        "Confirm your e-mail address for Luneo",
+        "Hello {name},\n\nsomebody, hopefully you, wants a Luneo account for this address. Confirm it within 24 hours:\n\n{link}\n\n"
+        "or type this code where you signed up: {code}\n\nIf it was not you, do nothing: without this step there is no account.\n",
+    ),
+    Locale.FRENCH: (
+        "Confirmez votre adresse e-mail pour Luneo",
+        "Bonjour {name},\n\nquelqu’un, vous sans doute, demande un compte Luneo pour cette adresse. Confirmez-la dans les 24 heures :\n\n{link}\n\n"
+        "ou saisissez ce code là où vous vous êtes inscrit : {code}\n\nSi ce n’était pas vous, ne faites rien : sans cette étape, aucun compte n’existe.\n",
+    ),
+}
+_EXISTS = {
+    Locale.ENGLISH: (
+        "You already have a Luneo account",
+        "Hello,\n\nsomebody, hopefully you, tried to sign up to Luneo with this address. It has an account already; log in here:\n\n{link}\n\n"
+        "If it was not you, do nothing: your account is as it was.\n",
+    ),
+    Locale.FRENCH: (
+        "Vous avez déjà un compte Luneo",
+        "Bonjour,\n\nquelqu’un, vous sans doute, a voulu s’inscrire à Luneo avec cette adresse. Elle a déjà un compte ; connectez-vous ici :\n\n{link}\n\n"
+        "Si ce n’était pas vous, ne faites rien : votre compte est inchangé.\n",
+    ),
+}
+
+
+def verification_mail(sign_up: SignUp, proof: MailboxProof, *, public_url: str) -> Mail:
+    """Return the mail with the link and the code. `public_url` is our own address, without a slash at its end."""
+    return _mail(sign_up, _VERIFY[sign_up.locale], link=f"{public_url}/verify-email?token={proof.token}", code=proof.code)
+
+
+def account_exists_mail(sign_up: SignUp, *, public_url: str) -> Mail:
+    """Return the mail to somebody who signs up a second time."""
+    return _mail(sign_up, _EXISTS[sign_up.locale], link=f"{public_url}/login", code="")
+
+
+def _mail(sign_up: SignUp, words: tuple[str, str], *, link: str, code: str) -> Mail:
+    subject, body = words
+    text = body.format(name=sign_up.full_name, link=link, code=code)
+    html = body.format(
+        name=escape(sign_up.full_name), link=f'<a href="{escape(link)}">{escape(link)}</a>', code=f"<strong>{escape(code)}</strong>"
+    )
+    paragraphs = "".join(f"<p>{paragraph.strip()}</p>" for paragraph in html.split("\n\n"))
+    return Mail(
+        to=sign_up.email,
+        subject=subject,
+        text=text,
+        html=f'<!doctype html><html lang="{sign_up.locale.value}"><meta charset="utf-8"><title>{escape(subject)}</title><body>{paragraphs}</body></html>',
+        reference=f"sign_up:{sign_up.id}",
+    )
