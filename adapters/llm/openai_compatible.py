@@ -37,7 +37,7 @@ from domains.conversational_ai.ports.generative_model import (
 )
 from domains.conversational_ai.ports.tokenizer import Tokenizer
 
-_TRANSPORT_ERRORS: Final = (openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError, OSError)
+_TRANSPORT_ERRORS: Final = (openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 _HEADERS: Final = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
 _DRAIN_SECONDS: Final = 0.05
 _FIRST_WAIT_SECONDS: Final = 0.2
@@ -77,7 +77,7 @@ class OpenAICompatibleModel:
     switched off for servers that refuse `stream_options`; tokens are then estimated by `tokenizer`.
     """
 
-    def __init__(  # noqa: PLR0913 - one knob each, all named
+    def __init__(
         self,
         *,
         name: str,
@@ -221,7 +221,7 @@ class OpenAICompatibleModel:
                     stream=True,
                     stream_cls=openai.AsyncStream[object],
                 )
-        except (TimeoutError, *_TRANSPORT_ERRORS) as error:
+        except _TRANSPORT_ERRORS as error:
             raise _model_error(error) from error
         answer = _Answer(stream.response, deadline)
         try:
@@ -237,13 +237,17 @@ class OpenAICompatibleModel:
 
 
 class _Answer:
-    """One response whose body is being read."""
+    """One response whose body is being read.
 
-    __slots__ = ("_deadline", "_pieces", "_response", "first_text", "reader")
+    The deadline is one timer for the whole answer, which closes the response: a timer per piece costs more than the piece.
+    """
+
+    __slots__ = ("_closing", "_pieces", "_response", "_timer", "first_text", "reader")
 
     def __init__(self, response: httpx2.Response, deadline: float) -> None:
         self._response = response
-        self._deadline = deadline
+        self._closing: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
         plain = response.headers.get("content-encoding", "identity") == "identity"
         self._pieces: AsyncIterator[bytes] = response.aiter_raw() if plain else response.aiter_bytes()
         self.reader = CompletionReader()
@@ -254,24 +258,36 @@ class _Answer:
         if self.reader.done:
             await self._drain()
             return None
+        self._check_time()
         try:
-            async with asyncio.timeout_at(self._deadline):
-                piece = await anext(self._pieces, None)
-        except (TimeoutError, *_TRANSPORT_ERRORS) as error:
+            piece = await anext(self._pieces, None)
+        except _TRANSPORT_ERRORS as error:
+            self._check_time()
             raise _model_error(error) from error
-        return None if piece is None else self.reader.feed(piece)
+        if piece is None:
+            self._check_time()
+            return None
+        return self.reader.feed(piece)
+
+    def _expire(self) -> None:
+        self._closing = asyncio.get_running_loop().create_task(self._response.aclose())
+
+    def _check_time(self) -> None:
+        if self._closing is not None:
+            raise ModelTimedOut("the provider took too long for the whole answer")
 
     async def _drain(self) -> None:
         """Read the few bytes that end the body, so that the connection can serve the next request."""
-        with suppress(TimeoutError, *_TRANSPORT_ERRORS):
+        with suppress(*_TRANSPORT_ERRORS):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 while await anext(self._pieces, None) is not None:
                     continue
 
     async def close(self) -> None:
         """Give the connection back, or close it when the body was not read to its end."""
+        self._timer.cancel()
         with suppress(*_TRANSPORT_ERRORS):
-            await self._response.aclose()
+            await (self._closing or self._response.aclose())
 
 
 def _model_error(error: BaseException) -> ModelError:

@@ -9,7 +9,9 @@ from typing import Final
 from adapters.llm.vocabulary import terms
 
 _SENTENCE_END: Final = re.compile(r"[.!?…][\"»”')\]]*\s+(?=[\"«“(\[]*\s?[A-ZÀ-ÖØ-Þ0-9])")
-_ABBREVIATION: Final = re.compile(r"(?:^|[\s(])(?:M|MM|Mme|Mlle|Me|Dr|Pr|Mr|Mrs|Ms|St|Ste|No|art|cf|p|pp|e\.g|i\.e|ex|vs|env|approx|fig|[A-Z])\.\s*$")
+_ABBREVIATION: Final = re.compile(
+    r"(?:^|[\s(])(?:M|MM|Mme|Mlle|Me|Dr|Pr|Mr|Mrs|Ms|St|Ste|No|art|cf|p|pp|e\.g|i\.e|ex|vs|env|approx|fig|[A-Z])\.\s*$"
+)
 _HEADING: Final = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
 _ITEM: Final = re.compile(r"(?:[-*•–]|\d{1,2}[.)])\s+")
 _RULE: Final = re.compile(r"[|:\-=*_ ]+$")
@@ -40,6 +42,11 @@ def _sentences(paragraph: str) -> Iterator[str]:
         yield rest
 
 
+def _goes_on(line: str) -> bool:
+    """Whether a line was wrapped in the middle of a sentence."""
+    return bool(line) and line[-1] not in ".!?…:;|" and "\n" not in line and not line.startswith("#")
+
+
 def _lines(text: str) -> list[str]:
     """Return the text's lines, a sentence that was wrapped over several being one; lists stay with the line that announces them."""
     lines: list[str] = []
@@ -49,7 +56,7 @@ def _lines(text: str) -> list[str]:
         is_item = _ITEM.match(line) is not None
         if is_item and (previous.endswith(":") or "\n" in previous) and len(previous) + len(line) < _LONGEST_LIST:
             lines[-1] = f"{previous}\n{line}"
-        elif line and previous and line[0].islower() and previous[-1] not in ".!?…:;|" and "\n" not in previous and not previous.startswith("#"):
+        elif line and line[0].islower() and _goes_on(previous):
             lines[-1] = f"{previous} {line}"
         else:
             lines.append(line)

@@ -28,16 +28,19 @@ _REFERENCE_RULES: Final = (
     "it supports. Never cite a number that is not there, and do not invent."
 )
 
-# "<" before one of our delimiters (with any invisible or punctuation characters between), or before the "|" and "<" of the control
-# marks of common chat templates; and the "[" of the Llama and Mistral ones.
-_FORGED_TAG: Final = re.compile(r"[<＜‹](?=[\W_]{0,8}(?:reference_?material|passage|question)\b|[|｜<]|/?s>|/?SYS>)", re.IGNORECASE)
+# "<" (or its full-width form) before one of our delimiters, with any invisible or punctuation characters between, or before the "|"
+# and "<" of the control marks of common chat templates; and the "[" of the Llama and Mistral ones.
+_FORGED_TAG: Final = re.compile(
+    r"[<\uff1c](?=[\W_]{0,8}(?:reference_?material|passage|question)\b|[|\uff5c<]|/?s>|/?SYS>)",
+    re.IGNORECASE,
+)
 _FORGED_MARK: Final = re.compile(r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS)\])", re.IGNORECASE)
 _WHITE_SPACE: Final = re.compile(r"\s+")
 
 
 def neutralised(text: str) -> str:
     """Return `text` with delimiters and control marks made harmless; everything else stays as it was."""
-    if "<" in text or "＜" in text or "‹" in text:
+    if "<" in text or "\uff1c" in text:
         text = _FORGED_TAG.sub("&lt;", text)
     if "[" in text:
         text = _FORGED_MARK.sub("&#91;", text)

@@ -74,7 +74,7 @@ class ScriptedModel:
             self.interrupted += 1
             raise
         asked = len(f"{request.instructions} {request.question}".split())
-        yield AnswerFinished(FinishReason.STOP, asked, len("".join(said).split()), False, request.model, "scripted")  # noqa: FBT003
+        yield AnswerFinished(FinishReason.STOP, asked, len("".join(said).split()), False, request.model, "scripted")
 
     async def aclose(self) -> None:
         """Do nothing: there is no connection."""

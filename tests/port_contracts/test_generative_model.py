@@ -45,7 +45,7 @@ class TestOpenAICompatibleModel(GenerativeModelContract):
     server: LlmockServer
 
     @pytest.fixture(autouse=True)
-    def _provider(self, llmock_server: LlmockServer) -> None:  # noqa: F811 - pytest finds fixtures by their name
+    def _provider(self, llmock_server: LlmockServer) -> None:
         self.server = llmock_server
 
     def model(self) -> AbstractAsyncContextManager[GenerativeModel]:

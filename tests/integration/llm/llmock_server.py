@@ -30,7 +30,7 @@ class LlmockServer:
 
     def __enter__(self) -> Self:
         start = "from llmock.cli import app; app()"
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        self._process = subprocess.Popen(
             [sys.executable, "-c", start, "serve", "--port", str(self._port), "--log-level", "warning"],
             stdout=subprocess.DEVNULL,
         )
@@ -61,9 +61,9 @@ class LlmockServer:
         found: list[dict[str, Any]] = self._call("GET", "/_llmock/requests")["requests"]
         return found
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - whatever JSON it is
+    def _call(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data=data, method=method)  # noqa: S310 - http, ours
+        request = urllib.request.Request(f"http://127.0.0.1:{self._port}{path}", data=data, method=method)
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - http, ours
             return json.load(response)
 

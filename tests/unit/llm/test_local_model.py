@@ -1,0 +1,147 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from adapters.llm.local import LocalModel
+from adapters.llm.passages import units
+from adapters.llm.tokens import Utf8Tokenizer
+from domains.conversational_ai.ports.generative_model import AnswerFinished, ChatMessage, FinishReason, ReferencePassage, Role
+from tests.port_contracts.generative_model import answer_of, request_for
+
+PRICES = ReferencePassage(
+    1,
+    "Quels sont vos tarifs ?\nLe forfait Starter coûte 49 € par mois. Le forfait Business coûte 199 € par mois.",
+    "Tarifs", 0.86, None, "fr",
+)  # fmt: skip
+REFUNDS = ReferencePassage(
+    2,
+    "# Remboursements\n\nVous pouvez demander un remboursement dans les 30 jours suivant l'achat. Écrivez à M. Dupont, au service client.\n"
+    "\nPièces à fournir :\n- la facture ;\n- un RIB.\n\nLe virement est fait sous 5 jours ouvrés.",
+    "Aide", 0.85, None, "fr",
+)  # fmt: skip
+HOURS = ReferencePassage(
+    3,
+    "Our offices are open from Monday to Friday, 9 am to 6 pm. Luneo\nis based in Paris. Support answers within 2 hours.",
+    "About", 0.83, "Opening hours", "en",
+)  # fmt: skip
+PASSAGES = (PRICES, REFUNDS, HOURS)
+FAR = tuple(replace(passage, score=0.78) for passage in PASSAGES)
+
+
+async def answer(question: str, language: str = "fr", passages: tuple[ReferencePassage, ...] = PASSAGES, **changes: object) -> str:
+    said, _ = await finished(question, language, passages, **changes)
+    return said
+
+
+async def finished(
+    question: str, language: str = "fr", passages: tuple[ReferencePassage, ...] = PASSAGES, **changes: object
+) -> tuple[str, AnswerFinished]:
+    model = LocalModel(tokenizer=Utf8Tokenizer())
+    pieces, end = await answer_of(model, request_for("local", question=question, language=language, passages=passages, **changes))
+    return "".join(pieces), end
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "expected"),
+    [
+        ("Comment être remboursé ?", "fr", "Vous pouvez demander un remboursement dans les 30 jours suivant l'achat. [2]"),
+        ("Qui dois-je écrire au service client ?", "fr", "Écrivez à M. Dupont, au service client. [2]"),
+        ("What are your opening hours?", "en", "Our offices are open from Monday to Friday, 9 am to 6 pm. [3]"),
+        ("Where is Luneo based?", "en", "Luneo is based in Paris. [3]"),
+        ("Quelles pièces dois-je fournir ?", "fr", "Pièces à fournir :\n- la facture ;\n- un RIB. [2]"),
+        ("How do I get a refund?", "en", "Vous pouvez demander un remboursement dans les 30 jours suivant l'achat. [2]"),
+    ],
+)
+async def test_it_quotes_what_answers_and_cites_it(question: str, language: str, expected: str) -> None:
+    assert expected in await answer(question, language)
+    assert expected in await answer(question, language, FAR)
+
+
+async def test_of_a_question_and_answer_pair_it_quotes_the_answer() -> None:
+    said = await answer("Combien coûte l'abonnement Business ?")
+    assert "Le forfait Business coûte 199 € par mois. [1]" in said
+    assert "Quels sont vos tarifs" not in said
+
+
+@pytest.mark.parametrize("question", ["Comment être remboursé ?", "Combien coûte Business ?", "Support hours and offices in Paris?"])
+async def test_every_quote_stands_in_the_passage_that_it_cites(question: str) -> None:
+    said = await answer(question)
+    runs = re.findall(r"(.+?) \[(\d)\]", said, re.DOTALL)
+    assert runs
+    for quoted, number in runs:
+        source = " ".join(PASSAGES[int(number) - 1].text.split())
+        assert " ".join(quoted.split()) in source
+
+
+async def test_passages_are_cited_in_reading_order() -> None:
+    said = await answer("remboursement jours ouvrés, offices open Monday, virement", passages=PASSAGES)
+    marks = [int(mark) for mark in re.findall(r"\[(\d)\]", said)]
+    assert marks == sorted(marks)
+
+
+@pytest.mark.parametrize("question", ["Quelle est la capitale de l'Australie ?", "How do I bake bread?", "Quel temps fait-il ?", "", "???"])
+async def test_it_says_when_it_found_nothing(question: str) -> None:
+    assert await answer(question, "fr", FAR) == "Je n'ai pas trouvé de réponse à cette question dans les documents à ma disposition."
+    assert await answer(question, "en", FAR) == "I found no answer to this question in the documents I have."
+    assert await answer(question, "en", ()) == "I found no answer to this question in the documents I have."
+    assert await answer(question, "fr", FAR, fallback="Écrivez-nous.") == "Écrivez-nous."
+
+
+@pytest.mark.parametrize(
+    ("said", "language", "expected"),
+    [
+        ("Bonjour", "fr", "Bonjour !"),
+        ("hello there!", "en", "Hello!"),
+        ("Hi, how are you?", "de", "Hello!"),
+        ("Salut, ça va ?", "fr", "Bonjour !"),
+        ("Merci beaucoup !", "fr", "Avec plaisir !"),
+        ("Thanks a lot", "en", "You're welcome!"),
+        ("Merci, au revoir", "fr", "Au revoir"),
+    ],
+)
+async def test_it_is_polite(said: str, language: str, expected: str) -> None:
+    assert (await answer(said, language)).startswith(expected)
+
+
+async def test_a_greeting_does_not_hide_the_question() -> None:
+    assert "[2]" in await answer("Bonjour, comment être remboursé ? Merci")
+
+
+async def test_a_short_question_leans_on_the_one_before() -> None:
+    history = (ChatMessage(Role.USER, "Quand mes virements de remboursement arrivent-ils ?"), ChatMessage(Role.ASSISTANT, "…"))
+    assert "5 jours ouvrés" in await answer("Sous combien de jours ?", messages=history)
+
+
+async def test_a_sentence_that_two_passages_share_is_quoted_once() -> None:
+    twin = replace(HOURS, number=4)
+    said = await answer("When are the offices open?", "en", (HOURS, twin))
+    assert said.count("Our offices are open") == 1
+
+
+async def test_it_stays_within_max_tokens() -> None:
+    said, end = await finished("Comment être remboursé ?", max_tokens=12)
+    assert end.finish_reason is FinishReason.LENGTH
+    assert said.endswith("…")
+    assert Utf8Tokenizer().count(said) <= 12
+    assert end.tokens_out == Utf8Tokenizer().count(said)
+
+
+async def test_it_is_free_and_counts_for_itself() -> None:
+    _, end = await finished("Comment être remboursé ?")
+    assert not end.estimated
+    price = LocalModel(tokenizer=Utf8Tokenizer()).price("local")
+    assert price.cost_micros(end.tokens_in, end.tokens_out) == 0
+
+
+def test_units_are_sentences_and_announced_lists() -> None:
+    assert [unit.text for unit in units(REFUNDS.text)] == [
+        "Vous pouvez demander un remboursement dans les 30 jours suivant l'achat.",
+        "Écrivez à M. Dupont, au service client.",
+        "Pièces à fournir :\n- la facture ;\n- un RIB.",
+        "Le virement est fait sous 5 jours ouvrés.",
+    ]
+
+
+def test_labels_of_questions_and_answers_are_not_quoted() -> None:
+    assert [unit.text for unit in units("Q: Is it free?\nA: Yes, for a month.\n\nQ: And then?\nA: No.")] == ["Yes, for a month.", "No."]
