@@ -1,7 +1,9 @@
 """All tables of all contexts, for the migrations and the tests that enumerate them. Importing it maps every aggregate."""
 
 from adapters.postgres import idempotency
+from adapters.postgres.billing import tables as billing
+from adapters.postgres.governance import tables as governance
 from adapters.postgres.mapping import metadata
 from adapters.postgres.messaging import tables as messaging
 
-__all__ = ["idempotency", "messaging", "metadata"]
+__all__ = ["billing", "governance", "idempotency", "messaging", "metadata"]

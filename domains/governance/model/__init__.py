@@ -1,0 +1,1 @@
+"""Entries, seals, and the mathematics that binds them."""

@@ -1,0 +1,1 @@
+"""What governance needs from outside."""
