@@ -5,7 +5,7 @@ import secrets
 
 
 class InMemoryPasswordHashing:
-    """A salted SHA-256: instant, and as unequal from one call to the next as the real one. `checked` counts the checks, real or for nobody."""
+    """A salted SHA-256: instant, and different at each call as the real one. `checked` counts the checks, real or for nobody."""
 
     def __init__(self) -> None:
         self.checked = 0

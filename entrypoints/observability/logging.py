@@ -1,0 +1,108 @@
+"""Logs: one line per event, JSON for machines, coloured for people, redacted for everybody."""
+
+import logging
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Final, TextIO
+from uuid import UUID
+
+import structlog
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.stdlib import ExtraAdder, ProcessorFormatter
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
+
+from entrypoints.observability.redaction import redact
+
+_OWN_ACCESS_LOGS: Final = ("uvicorn.access", "granian.access", "aiohttp.access")
+"""They write addresses and full paths; the request log and the metrics say the same without."""
+_CHATTY: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3", "asyncio")
+
+
+def configure_logging(*, level: str = "INFO", pretty: bool | None = None, stream: TextIO | None = None) -> None:
+    """Send everything that structlog or the standard library logs to `stream` (standard error), redacted.
+
+    `pretty` chooses lines for people; by default a terminal gets them and everything else JSON lines. May be called again; the last call
+    holds. Raises `ValueError` for an unknown `level`.
+    """
+    target = stream if stream is not None else sys.stderr
+    for_people = target.isatty() if pretty is None else pretty
+    shared: list[Processor] = [
+        merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[Processor] = (
+        [structlog.processors.format_exc_info, redact, structlog.dev.ConsoleRenderer(colors=target.isatty())]
+        if for_people
+        else [
+            # locals hold passwords and conversations: they are never read
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            _with_short_frames,
+            redact,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ]
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[*shared, ExtraAdder()],
+            processors=[_without_private_keys, structlog.processors.StackInfoRenderer(), *rendering],
+        ),
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in list(logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+    for name in _OWN_ACCESS_LOGS:
+        logging.getLogger(name).disabled = True
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    logging.captureWarnings(capture=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+@contextmanager
+def logged_with(
+    *,
+    request_id: str | None = None,
+    organization_id: UUID | None = None,
+    turn_id: UUID | None = None,
+) -> Iterator[None]:
+    """Put these on every line that is logged in the block, by whichever logger, in this task and those it starts."""
+    given = {"request_id": request_id, "organization_id": organization_id, "turn_id": turn_id}
+    with bound_contextvars(**{key: str(value) for key, value in given.items() if value is not None}):
+        yield
+
+
+def _with_short_frames(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    pending = [event.get("exception")]
+    while pending:
+        raised = pending.pop()
+        if isinstance(raised, list):
+            pending.extend(raised)
+        elif isinstance(raised, dict):
+            raised["frames"] = [f"{frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in raised.get("frames", ())]
+            pending.append(raised.get("exceptions"))
+    return event
+
+
+def _without_private_keys(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    for key in ("_record", "_from_structlog", "positional_args"):
+        event.pop(key, None)
+    return event

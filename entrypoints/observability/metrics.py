@@ -1,0 +1,150 @@
+"""Metrics for Prometheus. No label names an organisation or a person, and none can grow without bound."""
+
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+"""The media type of what `Metrics.render` returns."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_VALUES_MAXIMUM: Final = 300
+_OTHER: Final = "other"
+_REQUEST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_STEP_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 120)
+
+
+class _Bounded:
+    """Lets the first `_VALUES_MAXIMUM` distinct values of a label through and calls the rest `other`."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value in self._seen:
+            return value
+        if len(self._seen) >= _VALUES_MAXIMUM:
+            return _OTHER
+        self._seen.add(value)
+        return value
+
+
+class Metrics:
+    """The figures of one process; make one per process and give its methods to whom they concern."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter, which nobody reads
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        route = ("method", "route", "status")
+        self._requests = Counter("luneo_http_requests", "HTTP requests answered", route, registry=registry)
+        self._request_seconds = Histogram(
+            "luneo_http_request_seconds", "Time to answer an HTTP request", route, buckets=_REQUEST_SECONDS, registry=registry
+        )
+        self._step_seconds = Histogram(
+            "luneo_turn_step_seconds", "Time in a step of a turn", ("step",), buckets=_STEP_SECONDS, registry=registry
+        )
+        self._turns = Counter("luneo_turns", "Turns ended", ("outcome",), registry=registry)
+        self._tokens = Counter("luneo_model_tokens", "Tokens metered", ("direction", "estimated"), registry=registry)
+        self._rate_limited = Counter("luneo_rate_limited", "Requests refused by a rate limit", ("policy",), registry=registry)
+        self._rate_limit_fallbacks = Counter(
+            "luneo_rate_limit_fallbacks", "Requests limited within the process, without Redis", registry=registry
+        )
+        self._quota_refusals = Counter("luneo_quota_refusals", "Requests refused by a quota", ("metric",), registry=registry)
+        self._relay_lag = Gauge("luneo_relay_lag_seconds", "Age of the oldest delivery that is due and not sent", registry=registry)
+        self._deliveries = Counter("luneo_deliveries", "Deliveries of events to consumers", ("consumer", "outcome"), registry=registry)
+        self._dead_letters = Gauge("luneo_dead_letters", "Deliveries that were given up and wait for a person", registry=registry)
+        self._passages = Counter("luneo_indexed_passages", "Passages embedded and indexed", registry=registry)
+        self._passages_per_second = Gauge("luneo_indexing_passages_per_second", "Speed of the last indexing batch", registry=registry)
+        self._seal_lag = Gauge("luneo_audit_seal_lag_seconds", "Age of the oldest audit entry that is not sealed", registry=registry)
+        self._redis_up = Gauge("luneo_redis_up", "1 while Redis answers", registry=registry)
+        self._redis_up.set(1)
+        self._turn_log_dropped = Counter(
+            "luneo_turn_log_dropped_events", "Turn events that did not reach the shared log", registry=registry
+        )
+        self._bounded: dict[str, _Bounded] = {
+            label: _Bounded() for label in ("route", "step", "outcome", "policy", "metric", "consumer", "delivery_outcome")
+        }
+
+    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request; `route` is the template (`/agents/{id}`), never the path."""
+        labels = (method if method in _METHODS else _OTHER, self._bounded["route"](route), str(status))
+        self._requests.labels(*labels).inc()
+        self._request_seconds.labels(*labels).observe(seconds)
+
+    def turn_step_took(self, step: str, seconds: float) -> None:
+        """Note how long a step of a turn took."""
+        self._step_seconds.labels(self._bounded["step"](step)).observe(seconds)
+
+    def turn_ended(self, outcome: str) -> None:
+        """Count a turn that completed, was stopped, failed, or went to a person."""
+        self._turns.labels(self._bounded["outcome"](outcome)).inc()
+
+    def tokens_used(self, *, tokens_in: int, tokens_out: int, estimated: bool) -> None:
+        """Count the tokens of a turn."""
+        origin = "true" if estimated else "false"
+        self._tokens.labels("in", origin).inc(tokens_in)
+        self._tokens.labels("out", origin).inc(tokens_out)
+
+    def rate_limited(self, policy: str) -> None:
+        """Count a refusal by the rate limit `policy`."""
+        self._rate_limited.labels(self._bounded["policy"](policy)).inc()
+
+    def rate_limit_fell_back(self) -> None:
+        """Count a request that was limited without Redis."""
+        self._rate_limit_fallbacks.inc()
+
+    def quota_refused(self, metric: str) -> None:
+        """Count a refusal by the quota of `metric`."""
+        self._quota_refusals.labels(self._bounded["metric"](metric)).inc()
+
+    def relay_lags(self, seconds: float) -> None:
+        """Set how old the oldest delivery is that is due."""
+        self._relay_lag.set(seconds)
+
+    def delivered(self, consumer: str, outcome: str) -> None:
+        """Count a delivery by how it went."""
+        self._deliveries.labels(self._bounded["consumer"](consumer), self._bounded["delivery_outcome"](outcome)).inc()
+
+    def dead_letters_are(self, count: int) -> None:
+        """Set how many deliveries were given up."""
+        self._dead_letters.set(count)
+
+    def passages_indexed(self, count: int, seconds: float) -> None:
+        """Count a batch of indexed passages and note its speed."""
+        self._passages.inc(count)
+        if seconds > 0:
+            self._passages_per_second.set(count / seconds)
+
+    def audit_seal_lags(self, seconds: float) -> None:
+        """Set how old the oldest unsealed audit entry is."""
+        self._seal_lag.set(seconds)
+
+    def redis_is(self, up: bool) -> None:
+        """Set whether Redis answers."""
+        self._redis_up.set(1 if up else 0)
+
+    def turn_events_dropped(self, count: int) -> None:
+        """Count turn events that the shared log did not get."""
+        self._turn_log_dropped.inc(count)
+
+    def render(self) -> bytes:
+        """Return all figures in Prometheus's text format (`CONTENT_TYPE`)."""
+        return generate_latest(self.registry)
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer scrapes on `host`:`port` from a thread, for a process without an HTTP API of its own."""
+        start_http_server(port, host, self.registry)
