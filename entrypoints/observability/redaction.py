@@ -80,7 +80,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z]{0,16}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a
 # A text without any of these holds nothing that a pattern hides: most log lines end here.
 _WORTH_A_LOOK: Final = re.compile(
     r"(?i)@|%40|://|\$argon|\$2[aby]\$|BEGIN |eyJ|akia|(?:l[a-z]{2}|[spr]k|whsec|gh[pos]|xox[bp])[-_]"
-    r"|bearer|basic|digest|negotiate|pass|pwd|secret|token|key|auth|cookie|otp"
+    r"|bearer|basic|digest|negotiate|pass|pwd|secret|token|key|auth|cookie|otp|verifier"
     r"|\d\.\d|:[0-9a-f]{0,4}:|[?&]",
 )
 

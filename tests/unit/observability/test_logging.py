@@ -36,6 +36,7 @@ SECRETS = {
     "basic": "Basic enk6aHVudGVyMg==",
     "assignment": "password=hunter2hunter2",
     "json": '{"refresh_token": "hunter2hunter2"}',
+    "verifier": "code_verifier=hunter2hunter2",
     "link": "/auth/callback?code=hunter2hunter2&x=1",
 }
 FORBIDDEN = (
