@@ -1,0 +1,1 @@
+"""People, organisations, members, sessions and API keys in Postgres."""

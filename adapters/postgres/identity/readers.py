@@ -1,0 +1,168 @@
+"""What is shown, and what is looked up across tenants: one statement each."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString, TypeVar
+from uuid import UUID
+
+from adapters.postgres.database import Database, Row, tenant
+from contracts.identity.permissions import Role
+from domains.identity.model.email import Email
+from domains.identity.model.names import Locale
+from domains.identity.model.organization import OrganizationStatus
+from domains.identity.model.session import SessionKind
+from domains.identity.ports.directory import Account, Place
+from domains.identity.ports.reading import ApiKeyRow, MemberRow, OrganizationRow, PersonRow, SessionRow
+from shared_kernel.errors import FieldError, InvalidInput, NotFound
+from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.principal import Principal, PrincipalKind
+
+T = TypeVar("T", MemberRow, ApiKeyRow)
+
+_ACCOUNT: LiteralString = "select id, email, full_name, locale, password_hash, platform_admin from identity.users "
+_MEMBER: LiteralString = """
+select m.id, m.user_id, u.email, u.full_name, m.role, m.joined_at
+  from identity.memberships m join identity.users u on u.id = m.user_id
+ where m.organization_id = %(organization)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresDirectory:
+    """`Directory`: personal tables, and the look-up functions of the role `luneo_platform`."""
+
+    database: Database
+
+    async def account(self, email: Email) -> Account | None:
+        """Look the account up by e-mail."""
+        return _account(await self.database.row(tenant(None), _ACCOUNT + "where email = %s", (email.value,)))
+
+    async def account_of(self, user_id: UUID) -> Account | None:
+        """Look the account up by id."""
+        return _account(await self.database.row(tenant(None), _ACCOUNT + "where id = %s", (user_id,)))
+
+    async def places(self, user_id: UUID) -> tuple[Place, ...]:
+        """Ask `identity.places_of`."""
+        rows = await self.database.rows(tenant(None), "select * from identity.places_of(%s)", (user_id,))
+        return tuple(
+            Place(
+                organization_id=row["organization_id"],
+                name=row["name"],
+                slug=row["slug"],
+                locale=Locale(row["locale"]),
+                status=OrganizationStatus(row["status"]),
+                role=Role(row["role"]),
+                created_at=row["created_at"],
+            )
+            for row in rows
+        )
+
+    async def organization_with_slug(self, slug: str) -> UUID | None:
+        """Ask `identity.organization_with_slug`."""
+        row = await self.database.row(tenant(None), "select identity.organization_with_slug(%s) as id", (slug,))
+        found: UUID | None = None if row is None else row["id"]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresIdentityReading:
+    """`IdentityReading`."""
+
+    database: Database
+
+    async def person(self, principal: Principal) -> PersonRow:
+        """Read the caller."""
+        if principal.kind is not PrincipalKind.USER:
+            raise NotFound
+        row = await self.database.row(
+            principal, "select id, email, full_name, locale, platform_admin, created_at from identity.users where id = %s", (principal.id,)
+        )
+        if row is None:
+            raise NotFound
+        return PersonRow(**{**row, "locale": Locale(row["locale"])})
+
+    async def organization(self, principal: Principal) -> OrganizationRow:
+        """Read the organisation acted for."""
+        row = await self.database.row(
+            principal,
+            "select id, name, slug, locale, status, created_at from identity.organizations where id = %s",
+            (principal.tenant,),
+        )
+        if row is None:
+            raise NotFound
+        return OrganizationRow(**{**row, "locale": Locale(row["locale"]), "status": OrganizationStatus(row["status"])})
+
+    async def members(self, principal: Principal, page: PageRequest) -> Page[MemberRow]:
+        """Read members by id, which is the order in which they joined."""
+        rows = await self.database.rows(
+            principal,
+            _MEMBER + " and (%(after)s::uuid is null or m.id > %(after)s) order by m.id limit %(limit)s",
+            {"organization": principal.tenant, "after": _after(page), "limit": page.limit + 1},
+        )
+        return _page([_member(row) for row in rows], page)
+
+    async def member(self, principal: Principal, member_id: UUID) -> MemberRow:
+        """Read one member."""
+        row = await self.database.row(principal, _MEMBER + " and m.id = %(id)s", {"organization": principal.tenant, "id": member_id})
+        if row is None:
+            raise NotFound
+        return _member(row)
+
+    async def api_keys(self, principal: Principal, page: PageRequest) -> Page[ApiKeyRow]:
+        """Read API keys by id, the newest first."""
+        rows = await self.database.rows(
+            principal,
+            """
+            select id, name, prefix_shown, scopes, sandbox, created_by, created_at, expires_at, last_used_at, revoked_at
+              from identity.api_keys
+             where organization_id = %(organization)s and (%(after)s::uuid is null or id < %(after)s)
+             order by id desc limit %(limit)s
+            """,
+            {"organization": principal.tenant, "after": _after(page), "limit": page.limit + 1},
+        )
+        return _page([ApiKeyRow(**{**row, "scopes": tuple(row["scopes"])}) for row in rows], page)
+
+    async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
+        """Read the caller's sessions that go on."""
+        rows = await self.database.rows(
+            principal,
+            """
+            select id, kind, remembered, user_agent, started_at, rotated_at as last_seen_at, expires_at
+              from identity.sessions
+             where user_id = %s and revoked_at is null and expires_at > %s
+             order by rotated_at desc, id desc limit 100
+            """,
+            (principal.id, at),
+        )
+        return tuple(SessionRow(**{**row, "kind": SessionKind(row["kind"])}) for row in rows)
+
+
+def _account(row: Row | None) -> Account | None:
+    if row is None:
+        return None
+    return Account(
+        user_id=row["id"],
+        email=row["email"],
+        full_name=row["full_name"],
+        locale=Locale(row["locale"]),
+        password_hash=row["password_hash"],
+        platform_admin=row["platform_admin"],
+    )
+
+
+def _member(row: Row) -> MemberRow:
+    return MemberRow(**{**row, "role": Role(row["role"])})
+
+
+def _after(page: PageRequest) -> UUID | None:
+    if page.cursor is None:
+        return None
+    try:
+        return UUID(page.cursor)
+    except ValueError:
+        raise InvalidInput(FieldError("cursor", "cursor_invalid", "This is not a cursor that a list gave")) from None
+
+
+def _page(rows: list[T], page: PageRequest) -> Page[T]:
+    more = len(rows) > page.limit
+    return Page(tuple(rows[: page.limit]), str(rows[page.limit - 1].id) if more else None)

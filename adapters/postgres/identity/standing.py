@@ -1,0 +1,89 @@
+"""Whether a session or an API key still stands: one round trip at each request."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from adapters.postgres.database import Database, tenant
+from adapters.postgres.refusals import register
+from contracts.billing.commands import Quotas
+from contracts.billing.errors import QuotaPeriodMissing
+from contracts.billing.metrics import Metric
+from contracts.identity.permissions import Role
+from domains.identity.model.organization import OrganizationStatus, OrganizationSuspended
+from domains.identity.model.session import SessionKind
+from domains.identity.ports.standing import ApiKeyStanding, SessionStanding
+from domains.identity.ports.tokens import ApiKeyClaims
+from shared_kernel.errors import Unauthenticated
+from shared_kernel.identifiers import new_id
+
+register("api_key_refused", lambda _: Unauthenticated())
+register("organization_suspended", lambda _: OrganizationSuspended())
+
+# members and organisations are under row-level security: another tenant's rows are simply not there to be joined
+_SESSION: LiteralString = """
+select s.user_id, s.kind, m.role, o.status
+  from identity.sessions s
+  left join identity.organizations o on o.id = %(organization)s
+  left join identity.memberships m on m.organization_id = o.id and m.user_id = s.user_id
+ where s.id = %(session)s and s.revoked_at is null
+"""
+
+# the select list is evaluated from left to right, so a missing key is told before its organisation's state
+_API_KEY: LiteralString = """
+select luneo.require(k.id is not null and m.role is not null, 'api_key_refused'), luneo.require(o.status = 'active', 'organization_suspended'),
+       k.id, k.scopes, m.role
+  from (select 1) one
+  left join identity.api_keys k on k.digest = %(digest)s and k.organization_id = %(organization)s and k.sandbox = %(sandbox)s
+        and k.revoked_at is null and (k.expires_at is null or k.expires_at > %(at)s)
+  left join identity.organizations o on o.id = k.organization_id
+  left join identity.memberships m on m.organization_id = k.organization_id and m.user_id = k.created_by
+"""
+
+_MARK_USED: LiteralString = """
+update identity.api_keys set last_used_at = %(at)s
+ where organization_id = %(organization)s and digest = %(digest)s and (last_used_at is null or last_used_at < %(at)s - interval '1 minute')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresStanding:
+    """`Standing` by pipelines."""
+
+    database: Database
+    quotas: Quotas
+
+    async def of_session(self, session_id: UUID, organization_id: UUID | None) -> SessionStanding | None:
+        """Read session, membership and organisation at once."""
+        row = await self.database.row(tenant(organization_id), _SESSION, {"organization": organization_id, "session": session_id})
+        if row is None:
+            return None
+        return SessionStanding(
+            user_id=row["user_id"],
+            kind=SessionKind(row["kind"]),
+            role=None if row["role"] is None else Role(row["role"]),
+            status=None if row["status"] is None else OrganizationStatus(row["status"]),
+        )
+
+    async def of_api_key(self, claims: ApiKeyClaims, *, at: datetime) -> ApiKeyStanding:
+        """Read the key, mark it used to the minute, and meter the call; a refusal of the first undoes the others.
+
+        The first call of a billing period opens its counters and is tried once more.
+        """
+        try:
+            return await self._admit(claims, at)
+        except QuotaPeriodMissing:
+            await self.quotas.open_periods(claims.organization_id)
+            return await self._admit(claims, at)
+
+    async def _admit(self, claims: ApiKeyClaims, at: datetime) -> ApiKeyStanding:
+        parameters = {"digest": claims.digest, "organization": claims.organization_id, "sandbox": claims.sandbox, "at": at}
+        async with self.database.pipeline(tenant(claims.organization_id)) as pipeline:
+            # losing the last milliseconds of this metering in a crash of the server is allowed, waiting for the disk at each call is not
+            await pipeline.queue("select set_config('synchronous_commit', 'off', true)")
+            key = await pipeline.queue(_API_KEY, parameters)
+            await pipeline.queue(_MARK_USED, parameters)
+            await self.quotas.take(pipeline, metric=Metric.API_CALLS, quantity=1, cause="api_call", cause_id=new_id(), at=at)
+        row = await key.one()
+        return ApiKeyStanding(api_key_id=row["id"], scopes=frozenset(row["scopes"]), role=Role(row["role"]))
