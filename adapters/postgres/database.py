@@ -96,7 +96,7 @@ class Database:
         except PoolTimeout as error:
             raise Unavailable("Postgres does not answer") from error
         async with self._pool.connection() as connection:
-            await refuse_unsafe_role(connection)  # type: ignore[arg-type]
+            await refuse_unsafe_role(connection)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,9 +1,11 @@
 """The four database roles, and the guard that keeps the application from running as a stronger one."""
 
 from enum import StrEnum
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import tuple_row
 
 
 class DatabaseRole(StrEnum):
@@ -34,9 +36,10 @@ select r.rolname, r.rolsuper, r.rolbypassrls, pg_has_role(session_user, 'luneo_o
 """
 
 
-async def refuse_unsafe_role(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
+async def refuse_unsafe_role(connection: psycopg.AsyncConnection[Any]) -> None:
     """Raise `UnsafeDatabaseRole` when the login is a superuser, has BYPASSRLS, or is a member of the owner role."""
-    rows = await (await connection.execute(_GUARD)).fetchall()
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        rows = await (await cursor.execute(_GUARD)).fetchall()
     for name, superuser, bypass, owner in rows:
         if superuser or bypass or owner:
             what = "a superuser" if superuser else "exempt from row-level security" if bypass else "a member of luneo_owner"
