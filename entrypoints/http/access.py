@@ -15,6 +15,7 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateDecision, RateLimits, RateRule
 from entrypoints.http.problems import RateLimited
 from entrypoints.http.routing import ACCESS, RATE, Access
+from entrypoints.observability.metrics import Metrics
 from shared_kernel.errors import FieldError, InvalidInput, PermissionDenied, Unauthenticated
 from shared_kernel.principal import Origin, Principal, PrincipalKind
 
@@ -50,12 +51,14 @@ class AccessControl:
         authentication: Authentication,
         rate_limits: RateLimits,
         limits: RateLimitSettings,
+        metrics: Metrics,
         session_cookie: str,
     ) -> None:
         self.app = app
         self._authentication = authentication
         self._rate_limits = rate_limits
         self._limits = limits
+        self._metrics = metrics
         self._session_cookie = session_cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,6 +123,7 @@ class AccessControl:
     async def _limit(self, rules: tuple[RateRule, ...]) -> RateDecision:
         decision = await self._rate_limits.check(rules)
         if not decision.allowed:
+            self._metrics.rate_limited(decision.policy)
             raise RateLimited(
                 f"At most {decision.limit} requests in {decision.window_seconds} s ({decision.policy})", retry_after=decision.retry_after
             )

@@ -23,6 +23,7 @@ from entrypoints.http.access import AccessControl, RateLimitSettings
 from entrypoints.http.edge import Edge
 from entrypoints.http.idempotency import Idempotency
 from entrypoints.http.routing import unlimited
+from entrypoints.observability.metrics import Metrics
 from entrypoints.settings import Settings
 from shared_kernel.errors import LuneoError
 from shared_kernel.principal import Principal
@@ -60,6 +61,7 @@ def create_app(
     settings: Settings,
     authentication: Authentication,
     rate_limits: RateLimits,
+    metrics: Metrics,
     effects: IdempotentEffects,
     api_handlers: Sequence[ControllerRouterHandler],
     root_handlers: Sequence[ControllerRouterHandler],
@@ -81,6 +83,7 @@ def create_app(
                 authentication=authentication,
                 rate_limits=rate_limits,
                 limits=rate_limit_settings(settings),
+                metrics=metrics,
                 session_cookie=session_cookie_name(secure=settings.secure_cookies),
             ),
             DefineMiddleware(Idempotency, effects=effects),
@@ -111,5 +114,5 @@ def create_app(
         debug=False,
         pdb_on_exception=False,
     )
-    edge = Edge(app, container=container, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)  # type: ignore[arg-type]
+    edge = Edge(app, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)  # type: ignore[arg-type]
     return edge, app

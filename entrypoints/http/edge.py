@@ -10,7 +10,7 @@ import structlog
 from dishka import AsyncContainer
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from entrypoints.observability import metrics
+from entrypoints.observability.metrics import Metrics
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Origin, Principal
 
@@ -31,9 +31,10 @@ _SERVER_ERROR = 500
 class Edge:
     """Wraps the Litestar app."""
 
-    def __init__(self, app: ASGIApp, *, container: AsyncContainer, trusted_proxies: Sequence[str], https: bool) -> None:
+    def __init__(self, app: ASGIApp, *, container: AsyncContainer, metrics: Metrics, trusted_proxies: Sequence[str], https: bool) -> None:
         self._app = app
         self._container = container
+        self._metrics = metrics
         self._trusted = tuple(ip_network(p) for p in trusted_proxies)
         self._headers = [*_SECURITY_HEADERS, *([_HSTS] if https else [])]
 
@@ -71,7 +72,7 @@ class Edge:
             finally:
                 seconds = time.perf_counter() - started
                 route = str(scope.get("path_template") or "unmatched")
-                metrics.observe_request(route=route, method=scope["method"], status=status, seconds=seconds)
+                self._metrics.request_answered(scope["method"], route, status, seconds)
                 if route not in _QUIET or status >= _SERVER_ERROR:
                     principal = scope["state"].get("principal")
                     who = principal if isinstance(principal, Principal) else None

@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 
 from contracts.http.base import Response as Body
 from entrypoints.http.routing import public, unlimited
-from entrypoints.observability import metrics
+from entrypoints.observability.metrics import CONTENT_TYPE, Metrics
 
 
 class LiveAnswer(Body):
@@ -89,9 +89,10 @@ async def ready(readiness: FromDishka[Readiness]) -> Response[ReadyAnswer]:
 
 
 @get("/metrics", opt=unlimited("scraped by Prometheus"), include_in_schema=False)
-async def prometheus() -> Response[bytes]:
+@inject
+async def prometheus(metrics: FromDishka[Metrics]) -> Response[bytes]:
     """Return the process's metrics in Prometheus' text format."""
-    return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(metrics.render(), media_type=CONTENT_TYPE)
 
 
 @get("/dev/mailbox", opt=public("exists in development only"))

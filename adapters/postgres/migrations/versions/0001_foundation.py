@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.execute("grant select on luneo.schema_version to luneo_app, luneo_relay, luneo_platform")
     op.execute(
         """
-        create function luneo.require(ok boolean, code text, detail text default null) returns boolean language plpgsql immutable as $$
+        create function luneo.require(ok boolean, code text, detail text default null) returns boolean language plpgsql volatile as $$
         begin
           if ok is distinct from true then
             raise exception using errcode = 'LU001', message = code, detail = coalesce(detail, '');

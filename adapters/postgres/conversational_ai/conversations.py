@@ -1,0 +1,146 @@
+"""Conversations: started in a unit of work, read in one round trip."""
+
+from typing import LiteralString
+from uuid import UUID
+
+from adapters.postgres.conversational_ai.turns import citation_of
+from adapters.postgres.database import Database, Row
+from adapters.postgres.refusals import register
+from adapters.postgres.unit_of_work import PostgresTransaction, UnitOfWorkScope
+from domains.conversational_ai.model.conversation import Conversation
+from domains.conversational_ai.ports.conversations import ConversationSummary, StoredMessage
+from shared_kernel.errors import FieldError, InvalidInput, NotFound
+from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.principal import Principal
+
+register("fk_conversations_organization_id", lambda _: NotFound("There is no such agent"))
+register("agent_not_found", lambda _: NotFound("There is no such agent"))
+
+_AGENT_EXISTS: LiteralString = """
+select luneo.require(exists (select 1 from conversational_ai.agents where organization_id = %(organization)s and id = %(agent)s and status <> 'archived'),
+                     'agent_not_found')
+"""
+_SUMMARY: LiteralString = """
+select c.id, c.agent_id, c.channel, c.language, c.visitor_id, c.created_at,
+       exists (select 1 from conversational_ai.turns t
+                where t.organization_id = c.organization_id and t.conversation_id = c.id and t.state = 'running') as answering,
+       (select m.created_at from conversational_ai.messages m
+         where m.organization_id = c.organization_id and m.conversation_id = c.id order by m.id desc limit 1) as last_message_at
+  from conversational_ai.conversations c
+ where c.organization_id = %(organization)s
+"""
+_LIST: LiteralString = (
+    _SUMMARY
+    + """
+   and (%(agent)s::uuid is null or c.agent_id = %(agent)s) and (%(before)s::uuid is null or c.id < %(before)s)
+ order by c.id desc limit %(limit)s
+"""
+)
+_ONE: LiteralString = _SUMMARY + " and c.id = %(conversation)s"
+_EXISTS: LiteralString = "select 1 from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s"
+_MESSAGES: LiteralString = """
+select id, turn_id, role, content, citations, complete, created_at from conversational_ai.messages
+ where organization_id = %(organization)s and conversation_id = %(conversation)s and (%(after)s::uuid is null or id > %(after)s)
+ order by id limit %(limit)s
+"""
+
+
+class PostgresConversations:
+    """The conversations inside a unit of work."""
+
+    def __init__(self, scope: UnitOfWorkScope) -> None:
+        self._scope = scope
+
+    async def add(self, conversation: Conversation) -> None:
+        """Keep a new conversation. Raises `NotFound` for an agent that is not there (any more)."""
+        await self._scope.execute(_AGENT_EXISTS, {"organization": conversation.organization_id, "agent": conversation.agent_id})
+        self._scope.add(conversation)
+
+
+class PostgresConversationTransaction:
+    """What starting a conversation sees."""
+
+    def __init__(self, scope: UnitOfWorkScope) -> None:
+        self.conversations = PostgresConversations(scope)
+
+
+class PostgresConversationTransactions(PostgresTransaction[PostgresConversationTransaction]):
+    """Opens transactions."""
+
+    def view(self, scope: UnitOfWorkScope) -> PostgresConversationTransaction:
+        """Return the view."""
+        return PostgresConversationTransaction(scope)
+
+
+class PostgresConversationReading:
+    """Reads conversations and messages."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def conversations(self, principal: Principal, page: PageRequest, *, agent_id: UUID | None) -> Page[ConversationSummary]:
+        """Return conversations, newest first."""
+        rows = await self._database.rows(
+            principal,
+            _LIST,
+            {"organization": principal.tenant, "agent": agent_id, "before": _position(page), "limit": page.limit + 1},
+        )
+        items = tuple(_summary(row) for row in rows[: page.limit])
+        return Page(items, str(items[-1].id) if len(rows) > page.limit else None)
+
+    async def conversation(self, principal: Principal, conversation_id: UUID) -> ConversationSummary:
+        """Return one conversation. Raises `NotFound`."""
+        row = await self._database.row(principal, _ONE, {"organization": principal.tenant, "conversation": conversation_id})
+        if row is None:
+            raise NotFound("There is no such conversation")
+        return _summary(row)
+
+    async def messages(self, principal: Principal, conversation_id: UUID, page: PageRequest) -> Page[StoredMessage]:
+        """Return the messages, oldest first. Raises `NotFound`."""
+        parameters = {
+            "organization": principal.tenant,
+            "conversation": conversation_id,
+            "after": _position(page),
+            "limit": page.limit + 1,
+        }
+        async with self._database.pipeline(principal) as pipeline:
+            exists = await pipeline.queue(_EXISTS, parameters)
+            found = await pipeline.queue(_MESSAGES, parameters)
+        if await exists.one_or_none() is None:
+            raise NotFound("There is no such conversation")
+        rows = await found.all()
+        items = tuple(
+            StoredMessage(
+                id=row["id"],
+                turn_id=row["turn_id"],
+                role=row["role"],
+                content=row["content"],
+                citations=tuple(citation_of(c) for c in row["citations"]),
+                complete=row["complete"],
+                created_at=row["created_at"],
+            )
+            for row in rows[: page.limit]
+        )
+        return Page(items, str(items[-1].id) if len(rows) > page.limit else None)
+
+
+def _summary(row: Row) -> ConversationSummary:
+    return ConversationSummary(
+        id=row["id"],
+        agent_id=row["agent_id"],
+        channel=row["channel"],
+        language=row["language"],
+        visitor_id=row["visitor_id"],
+        status="answering" if row["answering"] else "open",
+        created_at=row["created_at"],
+        last_message_at=row["last_message_at"],
+    )
+
+
+def _position(page: PageRequest) -> UUID | None:
+    if page.cursor is None:
+        return None
+    try:
+        return UUID(page.cursor)
+    except ValueError:
+        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor that a list gave")) from None

@@ -1,0 +1,373 @@
+"""The turn's transactions, one round trip each: plain SQL in a pipeline, one statement per step."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from adapters.postgres.database import Database, Row
+from adapters.postgres.messaging.outbox import EventRecord, Outbox
+from adapters.postgres.refusals import register
+from contracts.billing.commands import Quotas, ReservationLine, UsageLine
+from contracts.billing.metrics import Metric
+from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
+from domains.conversational_ai.model.citation import Citation, Locator
+from domains.conversational_ai.model.turn import (
+    AgentNotPublished,
+    Answer,
+    AnsweringAgent,
+    Failure,
+    OpenedTurn,
+    PastMessage,
+    Question,
+    TokenUsage,
+    TurnAlreadyAsked,
+    TurnEnd,
+    TurnInProgress,
+    TurnNoLongerRunning,
+    TurnRecord,
+    TurnState,
+)
+from shared_kernel.errors import NotFound
+from shared_kernel.events import Event
+from shared_kernel.money import Money
+from shared_kernel.principal import Principal
+
+_MOST_HISTORY = 100
+_MICROS_PER_MINOR = 10_000
+_MICRO_MINORS_PER_MICRO = 100  # a millionth of a unit is a hundred millionths of its hundredth
+
+register("conversation_not_found", lambda _: NotFound("There is no such conversation"))
+register("agent_not_published", lambda _: AgentNotPublished())
+register("uq_turns_running", lambda _: TurnInProgress())
+register("uq_turns_client_message", lambda _: TurnAlreadyAsked())
+register("uq_turns_idempotency_key", lambda _: TurnAlreadyAsked())
+register("turn_not_running", lambda _: TurnNoLongerRunning())
+
+_OPEN: LiteralString = """
+with asked as (
+  select c.language, c.agent_id, a.published_number, v.settings
+    from conversational_ai.conversations c
+    join conversational_ai.agents a on a.organization_id = c.organization_id and a.id = c.agent_id
+    left join conversational_ai.agent_versions v
+      on v.organization_id = a.organization_id and v.agent_id = a.id and v.number = a.published_number and a.status = 'published'
+   where c.organization_id = %(organization)s and c.id = %(conversation)s
+), opened as (
+  insert into conversational_ai.turns (organization_id, id, conversation_id, agent_version, state, asked_by_kind, asked_by, client_message_id,
+                                       idempotency_key, question_digest, runner_id, started_at, expires_at)
+  select %(organization)s, %(turn)s, %(conversation)s, published_number, 'running', %(kind)s, %(caller)s, %(client_message)s,
+         %(key)s, %(digest)s, %(runner)s, %(now)s, %(expires)s
+    from asked where settings is not null
+), question as (
+  insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
+  select %(organization)s, %(message)s, %(conversation)s, %(turn)s, 'user', %(content)s, '[]', true, %(now)s
+    from asked where settings is not null
+)
+select luneo.require((select count(*) from asked) = 1, 'conversation_not_found'),
+       luneo.require((select settings is not null from asked), 'agent_not_published'),
+       asked.language, asked.agent_id, asked.published_number, asked.settings,
+       (select coalesce(array_agg(k.knowledge_base_id order by k.position), '{}')
+          from conversational_ai.agent_knowledge_bases k
+         where k.organization_id = %(organization)s and k.agent_id = asked.agent_id) as knowledge_base_ids
+  from (select 1) one left join asked on true
+"""
+
+_HISTORY: LiteralString = """
+select role, content from conversational_ai.messages
+ where organization_id = %(organization)s and conversation_id = %(conversation)s and id < %(message)s
+ order by id desc limit %(most)s
+"""
+
+_END: LiteralString = """
+with ended as (
+  update conversational_ai.turns
+     set state = %(state)s, ended_at = %(now)s, last_sequence = %(sequence)s, failure = %(failure)s, steps = %(steps)s, model = %(model)s,
+         provider = %(provider)s, tokens_in = %(tokens_in)s, tokens_out = %(tokens_out)s, estimated = %(estimated)s, cost_micros = %(cost)s,
+         currency = %(currency)s
+   where organization_id = %(organization)s and id = %(turn)s and state = 'running'
+  returning 1
+) select luneo.require(exists (select 1 from ended), 'turn_not_running')
+"""
+
+_ANSWER: LiteralString = """
+insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
+values (%(organization)s, %(message)s, %(conversation)s, %(turn)s, 'assistant', %(content)s, %(citations)s, %(complete)s, %(now)s)
+"""
+
+_TURN: LiteralString = """
+select t.*, m.id as message_id, m.content, m.citations, m.complete
+  from conversational_ai.turns t
+  left join conversational_ai.messages m on m.organization_id = t.organization_id and m.turn_id = t.id and m.role = 'assistant'
+ where t.organization_id = %(organization)s
+"""
+_TURN_BY_ID: LiteralString = _TURN + " and t.id = %(turn)s"
+_TURN_BY_CLIENT_MESSAGE: LiteralString = _TURN + " and t.conversation_id = %(conversation)s and t.client_message_id = %(client_message)s"
+_TURN_BY_KEY: LiteralString = _TURN + " and t.asked_by is not distinct from %(caller)s and t.idempotency_key = %(key)s"
+
+_ABANDONED: LiteralString = """
+select t.organization_id, t.conversation_id, t.id
+  from conversational_ai.turns t
+  left join conversational_ai.turn_runners r on r.id = t.runner_id
+ where t.state = 'running'
+   and (t.expires_at < %(expired)s or r.heard_at < %(silent)s or (r.id is null and t.started_at < %(silent)s))
+ order by t.expires_at limit %(limit)s
+"""
+_BEAT: LiteralString = """
+insert into conversational_ai.turn_runners (id, heard_at) values (%(runner)s, %(at)s) on conflict (id) do update set heard_at = excluded.heard_at
+"""
+_LEAVE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where id = %(runner)s"
+_FORGET: LiteralString = """
+delete from conversational_ai.turn_runners r where heard_at < %(before)s
+   and not exists (select 1 from conversational_ai.turns t where t.runner_id = r.id and t.state = 'running')
+"""
+
+
+class PostgresTurns:
+    """The store of turns. Quotas join its pipelines."""
+
+    def __init__(self, database: Database, quotas: Quotas, outbox: Outbox) -> None:
+        self._database = database
+        self._quotas = quotas
+        self._outbox = outbox
+
+    async def open(self, question: Question) -> OpenedTurn:
+        """Open a turn in one round trip; see `Turns.open`."""
+        caller = question.asked_by
+        parameters = {
+            "organization": caller.tenant,
+            "conversation": question.conversation_id,
+            "turn": question.turn_id,
+            "message": question.message_id,
+            "content": question.content,
+            "kind": caller.kind,
+            "caller": caller.id,
+            "client_message": question.client_message_id,
+            "key": question.idempotency_key,
+            "digest": question.digest,
+            "runner": question.runner_id,
+            "now": question.asked_at,
+            "expires": question.expires_at,
+            "most": _MOST_HISTORY,
+        }
+        async with self._database.pipeline(caller) as pipeline:
+            opened = await pipeline.queue(_OPEN, parameters)
+            await self._quotas.reserve(
+                pipeline,
+                reservation_id=question.turn_id,
+                cause="turn",
+                lines=(ReservationLine(metric=Metric.MESSAGES_AI), ReservationLine(metric=Metric.CONVERSATIONS, once_for=question.conversation_id)),
+                at=question.asked_at,
+                expires_at=question.expires_at,
+                within_plan=caller.sandbox,
+            )
+            history = await pipeline.queue(_HISTORY, parameters)
+        row = await opened.one()
+        agent = _agent(row)
+        past = await history.all()
+        return OpenedTurn(
+            question=question,
+            agent=agent,
+            language=row["language"],
+            history=tuple(PastMessage(m["role"], m["content"]) for m in reversed(past[: agent.context_window])),
+        )
+
+    async def end(self, end: TurnEnd, principal: Principal) -> None:
+        """End a turn in one round trip; see `Turns.end`."""
+        answer = end.answer
+        usage = answer.usage if answer else TokenUsage()
+        place = {"organization": principal.tenant, "turn": end.turn_id, "conversation": end.conversation_id, "now": end.ended_at}
+        async with self._database.pipeline(principal) as pipeline:
+            await pipeline.queue(
+                _END,
+                {
+                    **place,
+                    "state": end.state,
+                    "sequence": end.last_sequence,
+                    "failure": Jsonb(_failure_json(end.failure)) if end.failure else None,
+                    "steps": Jsonb(dict(end.steps)),
+                    "model": answer.model if answer else None,
+                    "provider": answer.provider if answer else None,
+                    "tokens_in": usage.tokens_in if answer else None,
+                    "tokens_out": usage.tokens_out if answer else None,
+                    "estimated": usage.estimated if answer else None,
+                    "cost": usage.cost_micros if answer else None,
+                    "currency": usage.currency if answer else None,
+                },
+            )
+            if answer is None:
+                await self._quotas.release(pipeline, reservation_id=end.turn_id, at=end.ended_at)
+            else:
+                await pipeline.queue(
+                    _ANSWER,
+                    {
+                        **place,
+                        "message": answer.message_id,
+                        "content": answer.content,
+                        "citations": Jsonb([citation_json(c) for c in answer.citations]),
+                        "complete": answer.complete,
+                    },
+                )
+                await self._quotas.settle(pipeline, reservation_id=end.turn_id, usage=_usage_lines(usage), at=end.ended_at)
+            record = EventRecord(event=_event(end), aggregate="turn", aggregate_id=end.turn_id, aggregate_version=1, ordinal=0)
+            await self._outbox.write(pipeline.connection, principal, (record,), end.ended_at)
+
+    async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
+        """Return a turn. Raises `NotFound`."""
+        row = await self._database.row(principal, _TURN_BY_ID, {"organization": principal.tenant, "turn": turn_id})
+        if row is None:
+            raise NotFound("There is no such turn")
+        return _record(row)
+
+    async def asked_before(
+        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
+    ) -> TurnRecord | None:
+        """Return the turn asked before under the key, else under the client message id."""
+        parameters = {
+            "organization": principal.tenant,
+            "caller": principal.id,
+            "conversation": conversation_id,
+            "client_message": client_message_id,
+            "key": idempotency_key,
+        }
+        row = None
+        if idempotency_key is not None:
+            row = await self._database.row(principal, _TURN_BY_KEY, parameters)
+        if row is None and client_message_id is not None:
+            row = await self._database.row(principal, _TURN_BY_CLIENT_MESSAGE, parameters)
+        return None if row is None else _record(row)
+
+
+class PostgresAbandonedTurns:
+    """Looks over all organisations, as the platform role."""
+
+    def __init__(self, platform: Database) -> None:
+        self._platform = platform
+
+    async def find(self, *, silent_since: datetime, expired_before: datetime, limit: int) -> Sequence[tuple[UUID, UUID, UUID]]:
+        """Return (organisation, conversation, turn) of abandoned turns; also forget runners that ended long ago."""
+        everybody = Principal.system(None)
+        async with self._platform.pipeline(everybody) as pipeline:
+            await pipeline.queue(_FORGET, {"before": silent_since})
+            pending = await pipeline.queue(_ABANDONED, {"expired": expired_before, "silent": silent_since, "limit": limit})
+        return [(row["organization_id"], row["conversation_id"], row["id"]) for row in await pending.all()]
+
+
+class PostgresTurnRunners:
+    """Heartbeats."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def beat(self, runner_id: UUID, at: datetime) -> None:
+        """Say that the runner lives."""
+        await self._database.rows(Principal.system(None), _BEAT, {"runner": runner_id, "at": at})
+
+    async def leave(self, runner_id: UUID) -> None:
+        """Say that the runner ends."""
+        await self._database.rows(Principal.system(None), _LEAVE, {"runner": runner_id})
+
+
+def _agent(row: Row) -> AnsweringAgent:
+    settings: Mapping[str, Any] = row["settings"]
+    return AnsweringAgent(
+        id=row["agent_id"],
+        version=row["published_number"],
+        instructions=settings["instructions"],
+        custom_instructions=settings["custom_instructions"],
+        tone=settings["tone"],
+        fallback=settings["fallback_message"],
+        languages=tuple(settings["languages"]),
+        model=settings["model"],
+        temperature=settings["temperature"],
+        max_tokens=settings["max_tokens"],
+        context_window=settings["context_window"],
+        passages=settings["retrieval_passages"],
+        cut_off=settings["retrieval_cut_off"],
+        knowledge_base_ids=tuple(row["knowledge_base_ids"]),
+    )
+
+
+def _record(row: Row) -> TurnRecord:
+    failure = row["failure"]
+    return TurnRecord(
+        id=row["id"],
+        conversation_id=row["conversation_id"],
+        state=TurnState(row["state"]),
+        question_digest=bytes(row["question_digest"]),
+        answer=_answer(row) if row["message_id"] is not None else None,
+        failure=Failure(failure["code"], failure["title"], failure["detail"], failure["retryable"]) if failure else None,
+        steps=row["steps"] or {},
+        last_sequence=row["last_sequence"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+def _answer(row: Row) -> Answer:
+    return Answer(
+        message_id=row["message_id"],
+        content=row["content"],
+        citations=tuple(citation_of(c) for c in row["citations"]),
+        usage=TokenUsage(row["tokens_in"] or 0, row["tokens_out"] or 0, bool(row["estimated"]), row["cost_micros"] or 0, row["currency"] or "EUR"),
+        model=row["model"] or "",
+        provider=row["provider"] or "",
+        complete=row["complete"],
+    )
+
+
+def citation_json(citation: Citation) -> dict[str, object]:
+    """Return a citation as it is stored."""
+    place = citation.locator
+    return {
+        "number": citation.number,
+        "source_id": str(citation.source_id),
+        "title": citation.title,
+        "locator": {"page": place.page, "heading": place.heading, "start": place.start, "end": place.end},
+        "quote": citation.quote,
+        "score": citation.score,
+    }
+
+
+def citation_of(stored: Mapping[str, Any]) -> Citation:
+    """Return a stored citation."""
+    return Citation(
+        stored["number"], UUID(stored["source_id"]), stored["title"], Locator(**stored["locator"]), stored["quote"], stored["score"]
+    )
+
+
+def _failure_json(failure: Failure) -> dict[str, object]:
+    return {"code": failure.code, "title": failure.title, "detail": failure.detail, "retryable": failure.retryable}
+
+
+def _usage_lines(usage: TokenUsage) -> tuple[UsageLine, ...]:
+    minor, rest = divmod(usage.cost_micros, _MICROS_PER_MINOR)
+    return (
+        UsageLine(metric=Metric.TOKENS_IN, quantity=usage.tokens_in, estimated=usage.estimated),
+        UsageLine(
+            metric=Metric.TOKENS_OUT,
+            quantity=usage.tokens_out,
+            estimated=usage.estimated,
+            cost=Money(minor, usage.currency),
+            cost_micro=rest * _MICRO_MINORS_PER_MICRO,
+        ),
+    )
+
+
+def _event(end: TurnEnd) -> Event:
+    message_id = end.answer.message_id if end.answer else None
+    if end.state is TurnState.COMPLETED and end.answer is not None:
+        return TurnCompleted(
+            turn_id=end.turn_id,
+            conversation_id=end.conversation_id,
+            message_id=end.answer.message_id,
+            tokens_in=end.answer.usage.tokens_in,
+            tokens_out=end.answer.usage.tokens_out,
+        )
+    if end.state is TurnState.STOPPED:
+        return TurnStopped(turn_id=end.turn_id, conversation_id=end.conversation_id, message_id=message_id)
+    failure = end.failure or Failure("turn_interrupted", "", "", retryable=True)
+    return TurnFailed(
+        turn_id=end.turn_id, conversation_id=end.conversation_id, message_id=message_id, code=failure.code, retryable=failure.retryable
+    )

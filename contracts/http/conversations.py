@@ -1,0 +1,131 @@
+"""Conversations, messages and turns over HTTP."""
+
+from datetime import datetime
+from uuid import UUID
+
+from contracts.http.base import Money, Request, Response
+
+
+class StartConversationBody(Request):
+    """A new conversation. `language` fixes the language of answers (`fr`, `en`); `visitor_id` is your own name for the visitor."""
+
+    agent_id: UUID
+    language: str | None = None
+    visitor_id: str | None = None
+
+
+class ConversationBody(Response):
+    """A conversation. `status` is `answering` while a turn runs, else `open`."""
+
+    id: UUID
+    agent_id: UUID
+    channel: str
+    language: str | None
+    visitor_id: str | None
+    status: str
+    created_at: datetime
+    last_message_at: datetime | None
+
+
+class ConversationList(Response):
+    """Conversations, newest first."""
+
+    items: list[ConversationBody]
+    next_cursor: str | None
+
+
+class LocatorBody(Response, omit_defaults=True):
+    """Where a quote stands in its source: page from 1, nearest heading, character offsets (end exclusive)."""
+
+    page: int | None = None
+    heading: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class CitationBody(Response):
+    """What an answer stands on. `number` is the mark `[n]` in the answer; `quote` is found verbatim at `locator`."""
+
+    number: int
+    source_id: UUID
+    title: str
+    locator: LocatorBody
+    quote: str
+    score: float
+
+
+class MessageBody(Response):
+    """One message. `confidence` is null until there is a calibrated one."""
+
+    id: UUID
+    role: str
+    content: str
+    citations: list[CitationBody]
+    confidence: float | None = None
+
+
+class StoredMessageBody(MessageBody):
+    """One message of a conversation. `complete` is false for the part of an answer that came before a stop or a break."""
+
+    turn_id: UUID
+    complete: bool
+    created_at: datetime
+
+
+class MessageList(Response):
+    """Messages, oldest first."""
+
+    items: list[StoredMessageBody]
+    next_cursor: str | None
+
+
+class AskBody(Request):
+    """A visitor's message, 1–8,000 characters. The same `client_message_id` (1–200 characters) again gives the same turn."""
+
+    content: str
+    client_message_id: str | None = None
+
+
+class UsageBody(Response):
+    """What an answer took. `estimated` marks our own token count where the provider gave none."""
+
+    tokens_in: int
+    tokens_out: int
+    estimated: bool
+    cost: Money
+
+
+class TurnAnswer(Response):
+    """A turn's whole answer. `status` is `completed` or `stopped`."""
+
+    turn_id: UUID
+    conversation_id: UUID
+    status: str
+    message: MessageBody | None
+    usage: UsageBody | None
+
+
+class TurnBody(Response):
+    """A turn as it is stored: `status` is `running`, `completed`, `stopped` or `failed`; `steps` are milliseconds by step."""
+
+    turn_id: UUID
+    conversation_id: UUID
+    status: str
+    message: MessageBody | None
+    usage: UsageBody | None
+    problem: "TurnProblem | None"
+    steps: dict[str, float]
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class TurnProblem(Response):
+    """Why a turn failed; `retryable` says whether sending the message again may help."""
+
+    code: str
+    title: str
+    detail: str
+    status: int
+    retryable: bool
+
+

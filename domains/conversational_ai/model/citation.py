@@ -1,0 +1,100 @@
+"""Citations: which passage an answer stands on, with a quote that is found verbatim at its locator."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+_MARK = re.compile(r"\[(\d{1,3})\]")
+_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?=\s|$)|\n|$)|[^\n]+", re.UNICODE)
+_WORD = re.compile(r"\w+", re.UNICODE)
+_QUOTE_LENGTH = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Where a text stands in its source: page from 1, nearest heading, and character offsets (end exclusive)."""
+
+    page: int | None = None
+    heading: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CitablePassage:
+    """A retrieved passage under the number that an answer cites it by."""
+
+    number: int
+    passage_id: UUID
+    source_id: UUID
+    title: str
+    text: str
+    locator: Locator
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """One passage that an answer cites. `quote` is part of the source, verbatim, at `locator`; `number` is the mark in the answer."""
+
+    number: int
+    source_id: UUID
+    title: str
+    locator: Locator
+    quote: str
+    score: float
+
+
+def cite(answer: str, passages: Sequence[CitablePassage]) -> tuple[Citation, ...]:
+    """Return one citation per passage whose mark `[n]` stands in `answer`, in the order of first marks.
+
+    The quote is the sentence of the passage that shares most words with what stands before its mark. Marks without a passage are ignored.
+    """
+    by_number = {p.number: p for p in passages}
+    found: dict[int, Citation] = {}
+    previous_end = 0
+    for mark in _MARK.finditer(answer):
+        number = int(mark.group(1))
+        passage = by_number.get(number)
+        if passage is not None and number not in found:
+            found[number] = _citation(passage, answer[previous_end : mark.start()])
+        previous_end = mark.end()
+    return tuple(found.values())
+
+
+def _citation(passage: CitablePassage, claim: str) -> Citation:
+    start, end = _best_sentence(passage.text, claim)
+    base = passage.locator.start
+    located = Locator(
+        page=passage.locator.page,
+        heading=passage.locator.heading,
+        start=None if base is None else base + start,
+        end=None if base is None else base + end,
+    )
+    return Citation(passage.number, passage.source_id, passage.title, located, passage.text[start:end], round(passage.score, 4))
+
+
+def _best_sentence(text: str, claim: str) -> tuple[int, int]:
+    wanted = _words(claim)
+    best, best_share = (0, len(text)), -1.0
+    for match in _SENTENCE.finditer(text):
+        start, end = match.start(), match.end()
+        while start < end and text[start].isspace():
+            start += 1
+        while end > start and text[end - 1].isspace():
+            end -= 1
+        words = _words(text[start:end])
+        if not words:
+            continue
+        share = len(words & wanted) / (len(words) ** 0.5)
+        if share > best_share:
+            best, best_share = (start, end), share
+    start, end = best
+    return start, min(end, start + _QUOTE_LENGTH)
+
+
+def _words(text: str) -> set[str]:
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    return set(_WORD.findall("".join(c for c in folded if not unicodedata.combining(c))))

@@ -1,0 +1,192 @@
+"""The conversation turn: a visitor's message and what comes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from domains.conversational_ai.model.citation import Citation
+from shared_kernel.errors import Conflict, LuneoError, Unavailable
+from shared_kernel.principal import Principal
+
+
+class TurnState(StrEnum):
+    """A turn is running until exactly one of the three others is written, together with its reservation's end."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class TurnInProgress(Conflict):
+    """One message at a time in a conversation."""
+
+    code = "turn_in_progress"
+    title = "The agent is still answering the message before"
+
+
+class TurnAlreadyAsked(Conflict):
+    """A turn with this client message id or idempotency key exists."""
+
+    code = "turn_already_asked"
+    title = "This message was sent before"
+
+
+class ClientMessageIdReused(LuneoError):
+    """The client message id belongs to a message with another content."""
+
+    code = "client_message_id_reused"
+    title = "This client message id was used for another message"
+
+
+class AgentNotPublished(Conflict):
+    """Only a published agent answers."""
+
+    code = "agent_not_published"
+    title = "Publish the agent before talking to it"
+
+
+class TurnNoLongerRunning(Conflict):
+    """The turn was ended by somebody else: stopped, failed by a sweeper, or expired. What comes now is too late."""
+
+    code = "turn_not_running"
+    title = "This turn has ended"
+
+
+class TurnInterrupted(Unavailable):
+    """The process that ran the turn went away; the message can be sent again."""
+
+    code = "turn_interrupted"
+    title = "The answer was interrupted; send the message again"
+
+
+class TurnTookTooLong(Unavailable):
+    """The turn reached its hard limit."""
+
+    code = "turn_timed_out"
+    title = "The answer took too long"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringAgent:
+    """What the published version of an agent says about answering. `cut_off` is the least similarity of a passage (−1 to 1)."""
+
+    id: UUID
+    version: int
+    instructions: str
+    custom_instructions: str
+    tone: str
+    fallback: str
+    languages: tuple[str, ...]
+    model: str
+    temperature: float | None
+    max_tokens: int
+    context_window: int
+    passages: int
+    cut_off: float
+    knowledge_base_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PastMessage:
+    """One earlier message: `role` is `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a visitor asks. `digest` identifies the content for repeated requests (SHA-256)."""
+
+    turn_id: UUID
+    message_id: UUID
+    conversation_id: UUID
+    content: str
+    asked_by: Principal
+    asked_at: datetime
+    expires_at: datetime
+    runner_id: UUID
+    digest: bytes
+    client_message_id: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedTurn:
+    """A turn whose quota is reserved and whose question is stored: ready to be answered."""
+
+    question: Question
+    agent: AnsweringAgent
+    language: str | None
+    history: tuple[PastMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """What an answer took. `estimated` marks our own count; `cost_micros` are millionths of one unit of `currency`."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    estimated: bool = False
+    cost_micros: int = 0
+    currency: str = "EUR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the agent said. `complete` is false for the part that came before a stop or a break."""
+
+    message_id: UUID
+    content: str
+    citations: tuple[Citation, ...]
+    usage: TokenUsage
+    model: str
+    provider: str
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a turn failed, in the words of the error's code; `retryable` says whether sending the message again may help."""
+
+    code: str
+    title: str
+    detail: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnEnd:
+    """How a turn ends: exactly one of these is written for each.
+
+    `answer` is the stored message, whole or partial, or `None`; the reservation is settled when there is one and released when there is none.
+    `steps` are milliseconds by step. `last_sequence` is the number of the stream's last event.
+    """
+
+    turn_id: UUID
+    conversation_id: UUID
+    state: TurnState
+    answer: Answer | None
+    failure: Failure | None = None
+    steps: Mapping[str, float] = field(default_factory=dict)
+    last_sequence: int = 0
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRecord:
+    """A turn as it is stored."""
+
+    id: UUID
+    conversation_id: UUID
+    state: TurnState
+    question_digest: bytes
+    answer: Answer | None
+    failure: Failure | None
+    steps: Mapping[str, float]
+    last_sequence: int
+    started_at: datetime
+    ended_at: datetime | None

@@ -1,0 +1,77 @@
+"""Where conversations are kept, and how they are read."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domains.conversational_ai.model.citation import Citation
+from domains.conversational_ai.model.conversation import Conversation
+from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.principal import Principal
+
+
+class Conversations(Protocol):
+    """The conversations of one organisation inside a transaction."""
+
+    async def add(self, conversation: Conversation) -> None:
+        """Keep a new conversation. Raises `NotFound` when its agent does not exist in this organisation."""
+        ...
+
+
+class ConversationTransaction(Protocol):
+    """What starting a conversation sees of its transaction."""
+
+    conversations: Conversations
+
+
+class ConversationTransactions(Protocol):
+    """Opens transactions."""
+
+    def __call__(self, principal: Principal) -> AbstractAsyncContextManager[ConversationTransaction]:
+        """Return the transaction of the principal's organisation."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSummary:
+    """A conversation in a list. `status` is `answering` while a turn runs, else `open`."""
+
+    id: UUID
+    agent_id: UUID
+    channel: str
+    language: str | None
+    visitor_id: str | None
+    status: str
+    created_at: datetime
+    last_message_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """One message. `complete` is false for the part of an answer that came before a stop or a break."""
+
+    id: UUID
+    turn_id: UUID
+    role: str
+    content: str
+    citations: tuple[Citation, ...]
+    complete: bool
+    created_at: datetime
+
+
+class ConversationReading(Protocol):
+    """Reads conversations and their messages."""
+
+    async def conversations(self, principal: Principal, page: PageRequest, *, agent_id: UUID | None) -> Page[ConversationSummary]:
+        """Return conversations, newest first."""
+        ...
+
+    async def conversation(self, principal: Principal, conversation_id: UUID) -> ConversationSummary:
+        """Return one conversation. Raises `NotFound`."""
+        ...
+
+    async def messages(self, principal: Principal, conversation_id: UUID, page: PageRequest) -> Page[StoredMessage]:
+        """Return a conversation's messages, oldest first. Raises `NotFound`."""
+        ...

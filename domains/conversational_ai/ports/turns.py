@@ -1,0 +1,58 @@
+"""Where turns are kept: two transactions each, and what may be asked of them afterwards."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
+from shared_kernel.principal import Principal
+
+
+class Turns(Protocol):
+    """The store of turns. Each method is one transaction."""
+
+    async def open(self, question: Question) -> OpenedTurn:
+        """Store the question, reserve the quota and read what is needed to answer: all or nothing, in one round trip.
+
+        Raises `NotFound` for another organisation's conversation, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`, `QuotaExceeded`, and
+        `QuotaPeriodMissing` when the billing period has to be opened first.
+        """
+        ...
+
+    async def end(self, end: TurnEnd, principal: Principal) -> None:
+        """Write how the turn ended, settle or release its reservation, and publish it: all or nothing, in one round trip.
+
+        Raises `TurnNoLongerRunning` or `ReservationNotOpen` when it was ended before; then nothing is changed.
+        """
+        ...
+
+    async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
+        """Return a turn. Raises `NotFound`."""
+        ...
+
+    async def asked_before(
+        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
+    ) -> TurnRecord | None:
+        """Return the turn that this client message id (in the conversation) or idempotency key (of the principal) stands for."""
+        ...
+
+
+class AbandonedTurns(Protocol):
+    """Turns that nobody runs any more, over all organisations."""
+
+    async def find(self, *, silent_since: datetime, expired_before: datetime, limit: int) -> Sequence[tuple[UUID, UUID, UUID]]:
+        """Return (organisation, conversation, turn) of running turns whose runner was last heard before `silent_since`, or that expired."""
+        ...
+
+
+class TurnRunners(Protocol):
+    """The processes that run turns, by their heartbeats."""
+
+    async def beat(self, runner_id: UUID, at: datetime) -> None:
+        """Say that the runner lives."""
+        ...
+
+    async def leave(self, runner_id: UUID) -> None:
+        """Say that the runner ends; what it still runs is abandoned."""
+        ...

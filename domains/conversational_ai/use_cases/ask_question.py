@@ -1,0 +1,135 @@
+"""Ask an agent a question: authorise, reserve, store, and start the turn."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from contracts.billing.commands import Quotas
+from contracts.billing.errors import QuotaPeriodMissing
+from contracts.idempotency import IdempotencyInProgress, IdempotencyKeyReused
+from domains.conversational_ai.model.turn import (
+    ClientMessageIdReused,
+    OpenedTurn,
+    Question,
+    TurnAlreadyAsked,
+    TurnInProgress,
+    TurnRecord,
+    TurnState,
+)
+from domains.conversational_ai.ports.turn_event_log import LoggedEvent
+from domains.conversational_ai.ports.turns import Turns
+from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
+from domains.conversational_ai.use_cases.running_turns import RunningTurns
+from shared_kernel.clock import Clock
+from shared_kernel.errors import FieldError, InvalidInput
+from shared_kernel.identifiers import new_id
+from shared_kernel.principal import Principal
+
+MAXIMUM_LENGTH = 8_000
+MAXIMUM_CLIENT_ID_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskQuestion:
+    """A visitor's message. `client_message_id` makes it unique in the conversation, `idempotency_key` among the caller's requests."""
+
+    conversation_id: UUID
+    content: str
+    requested_by: Principal
+    client_message_id: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTurn:
+    """The turn that answers: its events from the first on, and whether it was asked before."""
+
+    turn_id: UUID
+    events: AsyncIterator[tuple[LoggedEvent, ...]]
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskQuestionHandler:
+    """See `AskQuestion`. The reservation outlives the turn's hard limit by `grace`."""
+
+    turns: Turns
+    running: RunningTurns
+    quotas: Quotas
+    follow: FollowTurnHandler
+    clock: Clock
+    turn_limit: timedelta
+    grace: timedelta
+
+    async def __call__(self, command: AskQuestion) -> AskedTurn:
+        """Open the turn and start it; the same message again gives the same turn.
+
+        - The content is 1 to 8,000 characters after trimming.
+        - The conversation's agent is published, no other turn runs in it, and the quota allows one more answer.
+        - A repeated idempotency key whose turn still runs is refused; a repeated client message id is followed.
+
+        Raises `InvalidInput`, `NotFound`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `IdempotencyInProgress`, `IdempotencyKeyReused`,
+        `ClientMessageIdReused`.
+        """
+        question = self._question(command)
+        try:
+            opened = await self._open(question)
+        except (TurnAlreadyAsked, TurnInProgress):
+            before = await self._asked_before(command)
+            if before is None:
+                raise
+            return await self._again(command, question, before)
+        return AskedTurn(question.turn_id, self.running.start(opened).follow(), repeated=False)
+
+    def _question(self, command: AskQuestion) -> Question:
+        content = command.content.strip()
+        if not content:
+            raise InvalidInput(FieldError("content", "empty", "write a message"))
+        if len(content) > MAXIMUM_LENGTH:
+            raise InvalidInput(FieldError("content", "too_long", f"must be at most {MAXIMUM_LENGTH} characters"))
+        if "\x00" in content or not content.isascii() and any("\ud800" <= c <= "\udfff" for c in content):
+            raise InvalidInput(FieldError("content", "invalid", "must not hold the character NUL or half of a surrogate pair"))
+        client_id = command.client_message_id
+        if client_id is not None and not (1 <= len(client_id) <= MAXIMUM_CLIENT_ID_LENGTH and client_id.isprintable()):
+            raise InvalidInput(FieldError("client_message_id", "invalid", f"must be 1 to {MAXIMUM_CLIENT_ID_LENGTH} printable characters"))
+        now = self.clock.now()
+        return Question(
+            turn_id=new_id(),
+            message_id=new_id(),
+            conversation_id=command.conversation_id,
+            content=content,
+            asked_by=command.requested_by,
+            asked_at=now,
+            expires_at=now + self.turn_limit + self.grace,
+            runner_id=self.running.runner_id,
+            digest=hashlib.sha256(command.conversation_id.bytes + content.encode()).digest(),
+            client_message_id=client_id,
+            idempotency_key=command.idempotency_key,
+        )
+
+    async def _open(self, question: Question) -> OpenedTurn:
+        try:
+            return await self.turns.open(question)
+        except QuotaPeriodMissing:
+            await self.quotas.open_periods(question.asked_by.tenant)
+            return await self.turns.open(question)
+
+    async def _asked_before(self, command: AskQuestion) -> TurnRecord | None:
+        if command.client_message_id is None and command.idempotency_key is None:
+            return None
+        return await self.turns.asked_before(
+            command.requested_by,
+            command.conversation_id,
+            client_message_id=command.client_message_id,
+            idempotency_key=command.idempotency_key,
+        )
+
+    async def _again(self, command: AskQuestion, question: Question, before: TurnRecord) -> AskedTurn:
+        if before.question_digest != question.digest:
+            raise IdempotencyKeyReused if command.idempotency_key is not None else ClientMessageIdReused
+        if command.idempotency_key is not None and before.state is TurnState.RUNNING:
+            raise IdempotencyInProgress
+        events = await self.follow(command.requested_by, before.id, after=0)
+        return AskedTurn(before.id, events, repeated=True)

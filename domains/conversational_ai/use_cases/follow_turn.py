@@ -1,0 +1,82 @@
+"""Follow a turn's events, from wherever they are: this process, the log of another, or the stored answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from uuid import UUID
+
+from domains.conversational_ai.model.turn import Failure, TurnInterrupted, TurnRecord, TurnState
+from domains.conversational_ai.use_cases.turn_stream import TurnStream
+from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent, TurnEventLog, TurnEventsMissing
+from domains.conversational_ai.ports.turns import Turns
+from domains.conversational_ai.use_cases.orchestrator import message_fields, problem_fields, usage_fields
+from domains.conversational_ai.use_cases.running_turns import RunningTurns
+from shared_kernel.errors import Unavailable
+from shared_kernel.principal import Principal
+
+_LOOK_AGAIN_SECONDS = 1.0
+_IDLE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class FollowTurnHandler:
+    """Finds a turn's events."""
+
+    turns: Turns
+    log: TurnEventLog
+    running: RunningTurns
+
+    async def __call__(self, principal: Principal, turn_id: UUID, *, after: int) -> AsyncIterator[tuple[LoggedEvent, ...]]:
+        """Return the turn's events after sequence `after`, then follow it to its end.
+
+        Reads this process's memory, else the log that all replicas share, else what was stored. Raises `NotFound` for another organisation's turn.
+        """
+        record = await self.turns.get(principal, turn_id)
+        here = self.running.follow(principal.tenant, turn_id, after)
+        return here if here is not None else self._elsewhere(principal, record, after)
+
+    async def _elsewhere(self, principal: Principal, record: TurnRecord, after: int) -> AsyncIterator[tuple[LoggedEvent, ...]]:
+        position = after
+        while True:
+            try:
+                if record.state is TurnState.RUNNING or await self.log.exists(principal.tenant, record.id):
+                    async with aclosing(self.log.read(principal.tenant, record.id, position, idle_seconds=_IDLE_SECONDS)) as events:
+                        async for event in events:
+                            position = event.sequence
+                            yield (event,)
+                            if event.name in TERMINAL_EVENTS:
+                                return
+            except (TurnEventsMissing, Unavailable):
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS if record.state is TurnState.RUNNING else 0)
+            record = await self.turns.get(principal, record.id)
+            if record.state is not TurnState.RUNNING:
+                stored = tuple(e for e in stored_events(record) if e.sequence > position)
+                if stored:
+                    yield stored
+                return
+            yield ()
+
+
+def stored_events(record: TurnRecord) -> list[LoggedEvent]:
+    """Return the events of an ended turn as its stored answer tells them, numbered so that the last has the number it was sent with."""
+    events: list[LoggedEvent] = []
+    stream = TurnStream(record.id, events.append)
+    answer = {"message": message_fields(record.answer), "usage": usage_fields(record.answer.usage)} if record.answer else {}
+    if record.state is TurnState.COMPLETED:
+        stream.send("answer.completed", answer)
+        stream.send("turn.completed", {"conversation_id": str(record.conversation_id)})
+    elif record.state is TurnState.STOPPED:
+        stream.send("turn.stopped", answer)
+    else:
+        interrupted = TurnInterrupted()
+        failure = record.failure or Failure(interrupted.code, interrupted.title, interrupted.detail, retryable=True)
+        stream.send("turn.failed", {"problem": problem_fields(failure), **answer})
+    shift = max(record.last_sequence - len(events), 0)
+    return [_renumbered(event, shift) for event in events]
+
+
+def _renumbered(event: LoggedEvent, shift: int) -> LoggedEvent:
+    sequence = event.sequence + shift
+    data = event.data.replace(f'"sequence":{event.sequence}'.encode(), f'"sequence":{sequence}'.encode(), 1)
+    return LoggedEvent(sequence, event.name, data)

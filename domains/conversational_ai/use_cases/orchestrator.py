@@ -1,0 +1,311 @@
+"""The orchestrator: one pipeline of named, timed steps from an opened turn to its end.
+
+It alone holds the port of the generative model. No transaction is open while it retrieves or generates.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+
+from contracts.billing.errors import ReservationNotOpen
+from domains.conversational_ai.model.citation import CitablePassage, Citation, cite
+from domains.conversational_ai.model.language import language_of
+from domains.conversational_ai.model.turn import (
+    Answer,
+    Failure,
+    OpenedTurn,
+    TokenUsage,
+    TurnEnd,
+    TurnInterrupted,
+    TurnNoLongerRunning,
+    TurnState,
+    TurnTookTooLong,
+)
+from domains.conversational_ai.use_cases.turn_stream import TurnStream
+from domains.conversational_ai.ports.generative_model import (
+    AnswerDelta,
+    AnswerFinished,
+    ChatMessage,
+    GenerativeModel,
+    ModelRequest,
+    ReferencePassage,
+    Role,
+)
+from domains.conversational_ai.ports.retrieval import Retrieval
+from domains.conversational_ai.ports.tokenizer import Tokenizer
+from domains.conversational_ai.ports.turn_observer import TurnObserver
+from domains.conversational_ai.ports.turns import Turns
+from shared_kernel.clock import Clock
+from shared_kernel.errors import LuneoError, Unavailable
+from shared_kernel.identifiers import new_id
+
+_HISTORY_TOKENS = 3_000
+_RETRY_SECONDS = 0.25
+_RETRY_SECONDS_MAXIMUM = 5.0
+_MICROS_PER_MINOR_UNIT = 10_000
+
+
+@dataclass(slots=True)
+class TurnControl:
+    """Who may still interrupt a running turn: nobody any more once it is `finishing`. `stop_asked` tells a stop from a shutdown."""
+
+    stop_asked: bool = False
+    finishing: bool = False
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of the answer so far."""
+
+    parts: list[str] = field(default_factory=list)
+    finished: AnswerFinished | None = None
+    passages: Sequence[CitablePassage] = ()
+    steps: dict[str, float] = field(default_factory=dict)
+    prompt_characters: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Orchestrator:
+    """Answers opened turns. `turn_seconds` is the hard limit of one."""
+
+    turns: Turns
+    retrieval: Retrieval
+    model: GenerativeModel
+    tokenizer: Tokenizer
+    observer: TurnObserver
+    clock: Clock
+    turn_seconds: float
+
+    async def answer(self, turn: OpenedTurn, stream: TurnStream, control: TurnControl) -> None:
+        """Run the steps retrieve, compose, generate and settle, streaming on the way; never raises.
+
+        The stream's terminal event is sent after the end was written. Cancelling the task ends the turn with what there is when a stop was asked for,
+        else as interrupted.
+        """
+        progress = _Progress()
+        started = time.perf_counter()
+        stream.send("turn.started", {"conversation_id": str(turn.question.conversation_id)})
+        state, failure = TurnState.COMPLETED, None
+        try:
+            async with asyncio.timeout(self.turn_seconds):
+                await self._produce(turn, stream, progress)
+        except TimeoutError:
+            state, failure = TurnState.FAILED, _failure(TurnTookTooLong(), retryable=True)
+        except asyncio.CancelledError:
+            _uncancel()
+            state = TurnState.STOPPED if control.stop_asked else TurnState.FAILED
+            failure = None if control.stop_asked else _failure(TurnInterrupted(), retryable=True)
+        except LuneoError as error:
+            state, failure = TurnState.FAILED, _failure(error, retryable=bool(getattr(error, "retryable", isinstance(error, Unavailable))))
+        except Exception as error:  # noqa: BLE001 - whatever happens, the books are closed and the visitor is told
+            self.observer.defect(error)
+            state, failure = TurnState.FAILED, Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
+        control.finishing = True
+        await self._finish(turn, stream, progress, state, failure, started)
+
+    async def _produce(self, turn: OpenedTurn, stream: TurnStream, progress: _Progress) -> None:
+        language = turn.language or language_of(turn.question.content, turn.agent.languages)
+        with self._step("retrieve", progress):
+            progress.passages = await self._retrieve(turn)
+        stream.send("retrieval.completed", {"passages": [_shown(p) for p in progress.passages]})
+        with self._step("compose", progress):
+            request = self._compose(turn, progress.passages, language)
+            progress.prompt_characters = "\n".join(
+                (request.instructions, *(m.content for m in request.messages), *(p.text for p in request.passages), request.question)
+            )
+        with self._step("generate", progress):
+            await self._generate(request, stream, progress)
+
+    async def _retrieve(self, turn: OpenedTurn) -> Sequence[CitablePassage]:
+        if not turn.agent.knowledge_base_ids:
+            return ()
+        return await self.retrieval.passages(
+            turn.question.asked_by.tenant,
+            turn.agent.knowledge_base_ids,
+            turn.question.content,
+            limit=turn.agent.passages,
+            cut_off=turn.agent.cut_off,
+        )
+
+    def _compose(self, turn: OpenedTurn, passages: Sequence[CitablePassage], language: str) -> ModelRequest:
+        """Say everything the model may know: instructions in the system role, retrieved text as reference material beside the question."""
+        messages: list[ChatMessage] = []
+        budget = _HISTORY_TOKENS
+        for past in reversed(turn.history):
+            budget -= self.tokenizer.count(past.content)
+            if budget < 0:
+                break
+            messages.append(ChatMessage(Role.ASSISTANT if past.role == "assistant" else Role.USER, past.content))
+        return ModelRequest(
+            model="local" if turn.question.asked_by.sandbox else turn.agent.model,
+            instructions=_instructions(turn),
+            messages=tuple(reversed(messages)),
+            question=turn.question.content,
+            passages=tuple(ReferencePassage(p.number, p.text, p.title, p.score, p.locator.heading, None) for p in passages),
+            language=language,
+            temperature=turn.agent.temperature,
+            max_tokens=turn.agent.max_tokens,
+            fallback=turn.agent.fallback,
+            end_user=None,
+        )
+
+    async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:
+        async with aclosing(self.model.stream(request)) as answer:
+            async for event in answer:
+                if isinstance(event, AnswerDelta):
+                    progress.parts.append(event.text)
+                    stream.send("answer.delta", {"text": event.text})
+                else:
+                    progress.finished = event
+
+    async def _finish(
+        self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None, started: float
+    ) -> None:
+        answer = self._answer(turn, progress, state)
+        complete = state is TurnState.COMPLETED and answer is not None
+        shown = {"message": message_fields(answer), "usage": usage_fields(answer.usage)} if answer else None
+        end = TurnEnd(
+            turn_id=turn.question.turn_id,
+            conversation_id=turn.question.conversation_id,
+            state=state,
+            answer=answer,
+            failure=failure,
+            steps={name: round(seconds * 1000, 2) for name, seconds in progress.steps.items()},
+            last_sequence=stream.last_sequence + (2 if complete else 1),
+            ended_at=self.clock.now(),
+        )
+        try:
+            with self.observer.step("settle"):
+                await self._write(end, turn)
+        except LuneoError as error:
+            # somebody else ended it (a sweeper, or the reservation expired): what is stored counts, and the visitor is told so
+            stream.send("turn.failed", {"problem": problem_fields(_failure(error, retryable=True))})
+            return
+        if complete and shown:
+            stream.send("answer.completed", shown)
+            stream.send("turn.completed", {"conversation_id": str(turn.question.conversation_id)})
+        elif state is TurnState.STOPPED:
+            stream.send("turn.stopped", shown or {})
+        else:
+            stream.send("turn.failed", {"problem": problem_fields(failure or _failure(TurnInterrupted(), retryable=True)), **(shown or {})})
+        self.observer.ended(end, time.perf_counter() - started)
+
+    async def _write(self, end: TurnEnd, turn: OpenedTurn) -> None:
+        """Write the end, again and again while the database does not answer, until the reservation expires.
+
+        A repetition after a lost acknowledgement finds the turn ended the same way and is done.
+        """
+        delay, repeated = _RETRY_SECONDS, False
+        while True:
+            try:
+                await self.turns.end(end, turn.question.asked_by)
+            except (TurnNoLongerRunning, ReservationNotOpen):
+                if repeated and (await self.turns.get(turn.question.asked_by, end.turn_id)).ended_at == end.ended_at:
+                    return
+                raise
+            except Unavailable:
+                if self.clock.now() >= turn.question.expires_at:
+                    raise
+                await asyncio.sleep(delay)
+                delay, repeated = min(delay * 2, _RETRY_SECONDS_MAXIMUM), True
+            else:
+                return
+
+    def _answer(self, turn: OpenedTurn, progress: _Progress, state: TurnState) -> Answer | None:
+        """Return the message to store: none when nothing was said, since a turn without an answer costs nothing."""
+        text = progress.text
+        if not text.strip():
+            return None
+        finished = progress.finished
+        model = finished.model if finished else turn.agent.model
+        if finished is not None:
+            tokens_in, tokens_out, estimated = finished.tokens_in, finished.tokens_out, finished.estimated
+        else:
+            tokens_in, tokens_out, estimated = self.tokenizer.count(progress.prompt_characters), self.tokenizer.count(text), True
+        price = self.model.price("local" if turn.question.asked_by.sandbox else turn.agent.model)
+        return Answer(
+            message_id=new_id(),
+            content=text,
+            citations=cite(text, progress.passages),
+            usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
+            model=model,
+            provider=finished.provider if finished else "",
+            complete=state is TurnState.COMPLETED,
+        )
+
+    @contextmanager
+    def _step(self, name: str, progress: _Progress) -> Iterator[None]:
+        started = time.perf_counter()
+        with self.observer.step(name):
+            try:
+                yield
+            finally:
+                progress.steps[name] = time.perf_counter() - started
+
+
+
+
+def _instructions(turn: OpenedTurn) -> str:
+    parts = (turn.agent.instructions, turn.agent.custom_instructions, f"Tone: {turn.agent.tone}." if turn.agent.tone else "")
+    return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+
+
+def _failure(error: LuneoError, *, retryable: bool) -> Failure:
+    return Failure(error.code, error.title, error.detail, retryable)
+
+
+def _shown(passage: CitablePassage) -> dict[str, object]:
+    return {"number": passage.number, "source_id": str(passage.source_id), "title": passage.title, "score": round(passage.score, 4)}
+
+
+def citation_fields(citation: Citation) -> dict[str, object]:
+    """Return a citation as clients see it."""
+    locator = citation.locator
+    place = {"page": locator.page, "heading": locator.heading, "start": locator.start, "end": locator.end}
+    return {
+        "number": citation.number,
+        "source_id": str(citation.source_id),
+        "title": citation.title,
+        "locator": {name: value for name, value in place.items() if value is not None},
+        "quote": citation.quote,
+        "score": citation.score,
+    }
+
+
+def message_fields(answer: Answer) -> dict[str, object]:
+    """Return the stored answer as clients see it; `confidence` is null until there is a calibrated one."""
+    return {
+        "id": str(answer.message_id),
+        "role": "assistant",
+        "content": answer.content,
+        "citations": [citation_fields(c) for c in answer.citations],
+        "confidence": None,
+    }
+
+
+def usage_fields(usage: TokenUsage) -> dict[str, object]:
+    """Return what the answer took as clients see it; the cost in minor units is rounded half up."""
+    amount = (usage.cost_micros * 2 + _MICROS_PER_MINOR_UNIT) // (2 * _MICROS_PER_MINOR_UNIT)
+    return {
+        "tokens_in": usage.tokens_in,
+        "tokens_out": usage.tokens_out,
+        "estimated": usage.estimated,
+        "cost": {"amount": amount, "currency": usage.currency},
+    }
+
+
+def problem_fields(failure: Failure) -> dict[str, object]:
+    """Return a failure as clients see it inside a stream."""
+    return {"code": failure.code, "title": failure.title, "detail": failure.detail, "status": 503, "retryable": failure.retryable}

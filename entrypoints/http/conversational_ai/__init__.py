@@ -1,0 +1,1 @@
+"""Agents, knowledge and conversations over HTTP."""

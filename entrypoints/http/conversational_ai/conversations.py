@@ -1,0 +1,260 @@
+"""Conversations, messages and turns."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from dishka import FromDishka
+from dishka.integrations.litestar import inject
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
+from litestar.types import ControllerRouterHandler
+
+from contracts.http.conversations import (
+    AskBody,
+    ConversationBody,
+    ConversationList,
+    MessageBody,
+    MessageList,
+    StartConversationBody,
+    StoredMessageBody,
+    TurnAnswer,
+    TurnBody,
+    TurnProblem,
+    UsageBody,
+)
+from contracts.identity.permissions import Permission
+from domains.conversational_ai.model.turn import TurnRecord, TurnState
+from domains.conversational_ai.ports.conversations import ConversationReading, ConversationSummary
+from domains.conversational_ai.ports.turns import Turns
+from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
+from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
+from domains.conversational_ai.use_cases.orchestrator import citation_fields, message_fields, problem_fields, usage_fields
+from domains.conversational_ai.use_cases.start_conversation import StartConversation, StartConversationHandler
+from domains.conversational_ai.use_cases.stop_turn import StopTurn, StopTurnHandler
+from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE, wire
+from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of
+from entrypoints.http.paging import page_request
+from entrypoints.http.routing import requires
+from shared_kernel.errors import FieldError, InvalidInput, LuneoError, Unavailable
+from shared_kernel.principal import Principal
+
+_TAGS = ["Conversations"]
+
+
+class _TurnFailed(Unavailable):
+    """A turn ended without an answer; carries the code of what went wrong."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        super().__init__(str(problem.get("detail", "")))
+        self.code = str(problem.get("code", "turn_failed"))  # type: ignore[misc]
+        self.title = str(problem.get("title", self.title))  # type: ignore[misc]
+
+
+@post("/conversations", status_code=201, opt=requires(Permission.CONVERSATIONS_REPLY), tags=_TAGS)
+@inject
+async def start_conversation(
+    data: JSONBody[StartConversationBody], principal: NamedDependency[Principal], handler: FromDishka[StartConversationHandler]
+) -> ConversationBody:
+    """Start a conversation with an agent. It counts against the quota when its first turn is answered."""
+    conversation = await handler(
+        StartConversation(agent_id=data.agent_id, language=data.language, visitor_id=data.visitor_id, requested_by=principal)
+    )
+    return ConversationBody(
+        id=conversation.id,
+        agent_id=conversation.agent_id,
+        channel=conversation.channel,
+        language=conversation.language,
+        visitor_id=conversation.visitor_id,
+        status="open",
+        created_at=conversation.created_at,
+        last_message_at=None,
+    )
+
+
+@get("/conversations", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
+@inject
+async def list_conversations(
+    principal: NamedDependency[Principal],
+    reading: FromDishka[ConversationReading],
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = 20,
+    agent_id: FromQuery[UUID | None] = None,
+) -> ConversationList:
+    """List conversations, newest first."""
+    page = await reading.conversations(principal, page_request(cursor, limit), agent_id=agent_id)
+    return ConversationList(items=[_conversation(c) for c in page.items], next_cursor=page.next_cursor)
+
+
+@get("/conversations/{conversation_id:uuid}", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
+@inject
+async def get_conversation(
+    conversation_id: FromPath[UUID], principal: NamedDependency[Principal], reading: FromDishka[ConversationReading]
+) -> ConversationBody:
+    """Return one conversation."""
+    return _conversation(await reading.conversation(principal, conversation_id))
+
+
+@get("/conversations/{conversation_id:uuid}/messages", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
+@inject
+async def list_messages(
+    conversation_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    reading: FromDishka[ConversationReading],
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = 20,
+) -> MessageList:
+    """List a conversation's messages, oldest first."""
+    page = await reading.messages(principal, conversation_id, page_request(cursor, limit))
+    items = [
+        msgspec.convert(
+            {
+                "id": str(m.id),
+                "role": m.role,
+                "content": m.content,
+                "citations": [citation_fields(c) for c in m.citations],
+                "turn_id": str(m.turn_id),
+                "complete": m.complete,
+                "created_at": m.created_at,
+            },
+            StoredMessageBody,
+        )
+        for m in page.items
+    ]
+    return MessageList(items=items, next_cursor=page.next_cursor)
+
+
+@post(
+    "/conversations/{conversation_id:uuid}/messages",
+    status_code=200,
+    opt={**requires(Permission.CONVERSATIONS_REPLY), OWN_IDEMPOTENCY: True},
+    tags=_TAGS,
+)
+@inject
+async def ask(
+    conversation_id: FromPath[UUID],
+    data: JSONBody[AskBody],
+    request: Request[Principal, Any, Any],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[AskQuestionHandler],
+) -> Response[Any]:
+    """Send a message and get the agent's answer: whole as JSON, or as server-sent events with `Accept: text/event-stream`.
+
+    The turn goes on when the client leaves; `GET /turns/{id}/events` resumes its stream.
+    """
+    asked = await handler(
+        AskQuestion(
+            conversation_id=conversation_id,
+            content=data.content,
+            client_message_id=data.client_message_id,
+            idempotency_key=key_of(request.headers),
+            requested_by=principal,
+        )
+    )
+    headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
+    if _wants_stream(request):
+        return Stream(wire(asked.events), media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
+    return Response(await _whole(asked), headers=headers, media_type="application/json")
+
+
+@get("/turns/{turn_id:uuid}", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
+@inject
+async def get_turn(turn_id: FromPath[UUID], principal: NamedDependency[Principal], turns: FromDishka[Turns]) -> TurnBody:
+    """Return a turn with its answer, usage and the time of each step."""
+    return _turn(await turns.get(principal, turn_id))
+
+
+@get("/turns/{turn_id:uuid}/events", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS, media_type=MEDIA_TYPE)
+@inject
+async def turn_events(
+    turn_id: FromPath[UUID], request: Request[Principal, Any, Any], principal: NamedDependency[Principal], follow: FromDishka[FollowTurnHandler]
+) -> Stream:
+    """Follow a turn's events, after the one that `Last-Event-ID` names; works on every replica and after the turn has ended."""
+    return Stream(wire(await follow(principal, turn_id, after=_last_event_id(request))), media_type=MEDIA_TYPE, headers=HEADERS)
+
+
+@post("/turns/{turn_id:uuid}/stop", status_code=202, opt=requires(Permission.CONVERSATIONS_REPLY), tags=_TAGS)
+@inject
+async def stop_turn(turn_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[StopTurnHandler]) -> TurnBody:
+    """Stop a running turn: what was said so far is kept and metered. A turn that has ended stays as it is."""
+    return _turn(await handler(StopTurn(turn_id=turn_id, requested_by=principal)))
+
+
+def _wants_stream(request: Request[Principal, Any, Any]) -> bool:
+    return MEDIA_TYPE in request.headers.get("accept", "")
+
+
+def _last_event_id(request: Request[Principal, Any, Any]) -> int:
+    value = request.headers.get("last-event-id", "0")
+    if not value.isascii() or not value.isdigit() or len(value) > 9:  # noqa: PLR2004 - far more events than a turn can have
+        raise InvalidInput(FieldError("Last-Event-ID", "invalid", "must be the id of an event of this turn"))
+    return int(value)
+
+
+async def _whole(asked: AskedTurn) -> TurnAnswer:
+    """Wait for the turn's end and return its answer. Raises the turn's problem when it failed."""
+    last: dict[str, Any] = {}
+    answered: dict[str, Any] = {}
+    name = ""
+    async for batch in asked.events:
+        for event in batch:
+            if event.name == "answer.completed":
+                answered = msgspec.json.decode(event.data)
+            name = event.name
+        if batch:
+            last = msgspec.json.decode(batch[-1].data)
+    if name == "turn.failed":
+        raise _TurnFailed(last["problem"])
+    if name not in {"turn.completed", "turn.stopped"}:
+        raise LuneoError("The turn's end is not known")
+    answer = answered or last
+    return TurnAnswer(
+        turn_id=asked.turn_id,
+        conversation_id=UUID(last["conversation_id"]),
+        status=name.removeprefix("turn."),
+        message=msgspec.convert(answer["message"], MessageBody) if "message" in answer else None,
+        usage=msgspec.convert(answer["usage"], UsageBody) if "usage" in answer else None,
+    )
+
+
+def _conversation(conversation: ConversationSummary) -> ConversationBody:
+    return ConversationBody(
+        id=conversation.id,
+        agent_id=conversation.agent_id,
+        channel=conversation.channel,
+        language=conversation.language,
+        visitor_id=conversation.visitor_id,
+        status=conversation.status,
+        created_at=conversation.created_at,
+        last_message_at=conversation.last_message_at,
+    )
+
+
+def _turn(record: TurnRecord) -> TurnBody:
+    answer = record.answer
+    return TurnBody(
+        turn_id=record.id,
+        conversation_id=record.conversation_id,
+        status=record.state.value,
+        message=msgspec.convert(message_fields(answer), MessageBody) if answer else None,
+        usage=msgspec.convert(usage_fields(answer.usage), UsageBody) if answer else None,
+        problem=msgspec.convert(problem_fields(record.failure), TurnProblem) if record.failure and record.state is TurnState.FAILED else None,
+        steps=dict(record.steps),
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+    )
+
+
+route_handlers: list[ControllerRouterHandler] = [
+    start_conversation,
+    list_conversations,
+    get_conversation,
+    list_messages,
+    ask,
+    get_turn,
+    turn_events,
+    stop_turn,
+]
