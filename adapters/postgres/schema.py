@@ -3,7 +3,8 @@
 from adapters.postgres import idempotency
 from adapters.postgres.billing import tables as billing
 from adapters.postgres.governance import tables as governance
+from adapters.postgres.identity import tables as identity
 from adapters.postgres.mapping import metadata
 from adapters.postgres.messaging import tables as messaging
 
-__all__ = ["billing", "governance", "idempotency", "messaging", "metadata"]
+__all__ = ["billing", "governance", "idempotency", "identity", "messaging", "metadata"]

@@ -29,12 +29,16 @@ class ReservationLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageLine:
-    """What was really used of a metric. `estimated` marks a count that the provider did not give. `cost` is what it cost us."""
+    """What was really used of a metric. `estimated` marks a count that the provider did not give.
+
+    What it cost us is `cost` plus `cost_micro` millionths of the currency's minor unit (0–999,999): one turn often costs less than a cent.
+    """
 
     metric: Metric
     quantity: int
     estimated: bool = False
     cost: Money | None = None
+    cost_micro: int = 0
 
 
 class Quotas(Protocol):
@@ -60,6 +64,8 @@ class Quotas(Protocol):
     async def settle(self, unit: UnitOfWork, *, reservation_id: UUID, usage: Sequence[UsageLine], at: datetime) -> None:
         """Make the held lines used for good, and write one usage event per held line and per line of `usage`.
 
+        A line of `usage` for a held metric says what was really used of it: what was held too much is given back. The events carry the moment of
+        the reservation, so that they belong to the period that paid for them.
         Event ids derive from the reservation and the metric (from `once_for` and the metric where given), so a repetition cannot bill twice.
         Raises `ReservationNotOpen` when it was settled, released or expired before.
         """
@@ -72,12 +78,13 @@ class Quotas(Protocol):
     async def take(self, unit: UnitOfWork, *, metric: Metric, quantity: int, cause: str, cause_id: UUID, at: datetime) -> None:
         """Reserve and settle at once: a capacity for a thing made in this transaction, or one API call. One usage event, id from the cause.
 
-        Raises `QuotaExceeded`, `QuotaPeriodMissing`.
+        The second call for one cause changes nothing. What was given back needs a new cause to be taken again.
+        Raises `QuotaExceeded`, `QuotaPeriodMissing`, and `CapacityGivenBack` for a cause whose capacity was given back.
         """
         ...
 
     async def give_back(self, unit: UnitOfWork, *, metric: Metric, quantity: int, cause_id: UUID, at: datetime) -> None:
-        """Free a capacity when the thing that took it is deleted. The second call for one cause changes nothing."""
+        """Free a capacity when the thing that took it is deleted: at most what this cause took. The second call for one cause changes nothing."""
         ...
 
     async def open_periods(self, organization_id: UUID) -> None:
@@ -89,5 +96,8 @@ class BillingAccounts(Protocol):
     """Where an organisation's billing begins."""
 
     async def open(self, unit: UnitOfWork, *, organization_id: UUID, plan: str, at: datetime) -> None:
-        """Open the account of a new organisation on `plan` (a slug of the catalogue) with all its counters."""
+        """Open the account of a new organisation on `plan` (a slug of the catalogue) with all its counters.
+
+        `unit` must be a unit of work (not a pipeline) of that very organisation. Raises `UnknownPlan`, and `Conflict` when there is one already.
+        """
         ...

@@ -1,6 +1,6 @@
 """Refusals of billing that other contexts let through to the caller."""
 
-from shared_kernel.errors import LuneoError
+from shared_kernel.errors import Conflict, InvalidInput, LuneoError
 
 
 class QuotaExceeded(LuneoError):
@@ -29,3 +29,24 @@ class ReservationNotOpen(LuneoError):
 
     code = "reservation_not_open"
     title = "The reservation is no longer open"
+
+
+class CapacityGivenBack(Conflict):
+    """The capacity of this cause was given back before; taking it again needs a new cause."""
+
+    code = "capacity_given_back"
+    title = "The capacity was given back"
+
+
+class UnknownPlan(InvalidInput):
+    """There is no such plan in the catalogue."""
+
+    code = "unknown_plan"
+    title = "There is no such plan"
+
+
+class AddOnNotAvailable(InvalidInput):
+    """There is no such add-on, the plan does not take add-ons, or the quantity is out of range."""
+
+    code = "add_on_not_available"
+    title = "This add-on cannot be added"

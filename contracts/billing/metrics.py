@@ -29,3 +29,13 @@ PERIODIC = frozenset({Metric.CONVERSATIONS, Metric.MESSAGES_AI, Metric.API_CALLS
 CAPACITIES = frozenset({Metric.AGENTS, Metric.KNOWLEDGE_BASES, Metric.DOCUMENTS, Metric.STORAGE_GB, Metric.TEAM_MEMBERS})
 #: Metered without a limit.
 METERED_ONLY = frozenset({Metric.TOKENS_IN, Metric.TOKENS_OUT, Metric.TOOL_CALLS})
+
+BYTES_PER_GIGABYTE = 1_000_000_000
+
+
+def shown(metric: Metric, quantity: int) -> int | float:
+    """Return `quantity`, as it is counted inside, in the unit that people see: gigabytes for `storage_gb`, the same number for everything else."""
+    if metric is not Metric.STORAGE_GB:
+        return quantity
+    whole, rest = divmod(quantity, BYTES_PER_GIGABYTE)
+    return whole if rest == 0 else quantity / BYTES_PER_GIGABYTE

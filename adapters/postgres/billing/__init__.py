@@ -1,0 +1,1 @@
+"""Billing in Postgres: subscriptions as aggregates, quotas and usage as single statements."""

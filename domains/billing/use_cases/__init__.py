@@ -1,0 +1,1 @@
+"""What billing does: one command or query per file."""
