@@ -1,0 +1,1 @@
+"""Agents, their templates, and the knowledge they answer from."""

@@ -1,0 +1,230 @@
+"""A knowledge source: something to answer from, and how far it is indexed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import ClassVar, Self
+from uuid import UUID
+
+from contracts.conversational_ai.events import KnowledgeSourceAdded, KnowledgeSourceDeleted, KnowledgeSourceFailed, KnowledgeSourceIndexed
+from domains.conversational_ai.model.chunking import Chunk, chunks_of_pair, chunks_of_text
+from domains.conversational_ai.model.languages import KnowledgeLanguage
+from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.text import problem_with, refuse
+from shared_kernel.aggregate import Aggregate, AuditNote
+from shared_kernel.errors import FieldError, InvalidInput, NotFound
+
+NAME_LENGTH = 200
+TEXT_LENGTH = 100_000
+QUESTION_LENGTH = 1_000
+ANSWER_LENGTH = 10_000
+MOST_PAIRS = 1_000
+
+
+class SourceKind(StrEnum):
+    """What a source is made of."""
+
+    TEXT = "text"
+    QUESTIONS = "qa"
+
+
+class SourceStatus(StrEnum):
+    """Only a ready source is searched."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TextContent:
+    """A pasted text. Raises `InvalidInput` when it is blank, too long or can't be stored."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        refuse([problem_with("content", self.text, minimum=1, maximum=TEXT_LENGTH)])
+
+    @property
+    def kind(self) -> SourceKind:
+        """Plain text."""
+        return SourceKind.TEXT
+
+    def chunks(self) -> list[Chunk]:
+        """Cut the text into passages."""
+        return chunks_of_text(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question and its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class QuestionsContent:
+    """Questions with their answers. Raises `InvalidInput` naming every wrong pair."""
+
+    pairs: tuple[Pair, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.pairs) <= MOST_PAIRS:
+            raise InvalidInput(FieldError("pairs", "wrong_count", f"must have between 1 and {MOST_PAIRS} entries"))
+        problems: list[FieldError | None] = []
+        for i, pair in enumerate(self.pairs):
+            problems.append(problem_with(f"pairs.{i}.question", pair.question, minimum=1, maximum=QUESTION_LENGTH))
+            problems.append(problem_with(f"pairs.{i}.answer", pair.answer, minimum=1, maximum=ANSWER_LENGTH))
+        refuse(problems)
+
+    @property
+    def kind(self) -> SourceKind:
+        """Questions and answers."""
+        return SourceKind.QUESTIONS
+
+    @cached_property
+    def text(self) -> str:
+        """The pairs as one text, which locators point into: question, line feed, answer; an empty line between pairs."""
+        return "\n\n".join(f"{p.question}\n{p.answer}" for p in self._trimmed)
+
+    def chunks(self) -> list[Chunk]:
+        """Make one passage of each pair, several of a pair with a long answer."""
+        found: list[Chunk] = []
+        offset = 0
+        for pair in self._trimmed:
+            found += chunks_of_pair(pair.question, pair.answer, offset=offset)
+            offset += len(pair.question) + len(pair.answer) + 3
+        return found
+
+    @cached_property
+    def _trimmed(self) -> list[Pair]:
+        return [Pair(p.question.strip(), p.answer.strip()) for p in self.pairs]
+
+
+SourceContent = TextContent | QuestionsContent
+
+
+def passages_of(source: "KnowledgeSource", content: SourceContent, new_id: Callable[[], UUID]) -> list[Passage]:
+    """Return the passages of the source's current content, in order, not yet in any index."""
+    return [
+        Passage(
+            id=new_id(),
+            organization_id=source.organization_id,
+            knowledge_base_id=source.knowledge_base_id,
+            source_id=source.id,
+            source_version=source.content_version,
+            ordinal=ordinal,
+            text=chunk.text,
+            locator=chunk.locator,
+        )
+        for ordinal, chunk in enumerate(content.chunks())
+    ]
+
+
+@dataclass(eq=False, kw_only=True)
+class KnowledgeSource(Aggregate):
+    """One source of a knowledge base.
+
+    `size_bytes` is its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is found now (`None` until the first is
+    whole). `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what is being tried again.
+    """
+
+    AGGREGATE: ClassVar[str] = "knowledge_source"
+
+    id: UUID
+    organization_id: UUID
+    knowledge_base_id: UUID
+    name: str
+    kind: SourceKind
+    language: KnowledgeLanguage
+    size_bytes: int
+    status: SourceStatus = SourceStatus.PENDING
+    error: str | None = None
+    content_version: int = 1
+    indexed_version: int | None = None
+    passages_total: int = 0
+    passages_done: int = 0
+    created_at: datetime
+    updated_at: datetime
+    indexed_at: datetime | None = None
+    deleted_at: datetime | None = None
+    version: int = 1
+
+    @classmethod
+    def add(
+        cls,
+        source_id: UUID,
+        *,
+        organization_id: UUID,
+        knowledge_base_id: UUID,
+        name: str,
+        language: KnowledgeLanguage,
+        content: SourceContent,
+        at: datetime,
+    ) -> Self:
+        """Return a new source that waits to be indexed. Raises `InvalidInput`."""
+        refuse([problem_with("name", name, minimum=2, maximum=NAME_LENGTH)])
+        source = cls(
+            id=source_id,
+            organization_id=organization_id,
+            knowledge_base_id=knowledge_base_id,
+            name=name.strip(),
+            kind=content.kind,
+            language=language,
+            size_bytes=len(content.text.encode()),
+            created_at=at,
+            updated_at=at,
+        )
+        source.record(
+            KnowledgeSourceAdded(source_id=source_id, knowledge_base_id=knowledge_base_id, content_version=source.content_version)
+        )
+        source.note(
+            AuditNote(
+                action="knowledge_source.added",
+                after={"name": source.name, "type": source.kind, "bytes": source.size_bytes, "knowledge_base_id": str(knowledge_base_id)},
+            )
+        )
+        return source
+
+    def indexing(self, *, done: int, total: int, at: datetime) -> None:
+        """Say how far the current content is indexed."""
+        self.status, self.error = SourceStatus.PROCESSING, None
+        self.passages_done, self.passages_total, self.updated_at = done, total, at
+
+    def indexed(self, *, passages: int, at: datetime) -> None:
+        """Let the current content be found from now on."""
+        self.status, self.error = SourceStatus.READY, None
+        self.passages_done = self.passages_total = passages
+        self.indexed_version, self.indexed_at, self.updated_at = self.content_version, at, at
+        self.record(
+            KnowledgeSourceIndexed(
+                source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version, passages=passages
+            )
+        )
+        self.note(AuditNote(action="knowledge_source.indexed", after={"passages": passages, "content_version": self.content_version}))
+
+    def stumbled(self, reason: str, *, at: datetime) -> None:
+        """Say what went wrong, while it is being tried again."""
+        self.status, self.error, self.updated_at = SourceStatus.PROCESSING, reason, at
+
+    def failed(self, reason: str, *, at: datetime) -> None:
+        """Give up on the current content; `reason` is meant for people."""
+        self.status, self.error, self.updated_at = SourceStatus.FAILED, reason, at
+        self.record(
+            KnowledgeSourceFailed(
+                source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version, reason=reason
+            )
+        )
+        self.note(AuditNote(action="knowledge_source.failed", after={"reason": reason}))
+
+    def delete(self, *, at: datetime) -> None:
+        """Delete the source: nothing of it is found from now on. Raises `NotFound` when it was deleted already."""
+        if self.deleted_at is not None:
+            raise NotFound
+        self.deleted_at = self.updated_at = at
+        self.record(KnowledgeSourceDeleted(source_id=self.id, knowledge_base_id=self.knowledge_base_id))
+        self.note(AuditNote(action="knowledge_source.deleted", before={"name": self.name, "bytes": self.size_bytes}))

@@ -1,0 +1,52 @@
+"""Editing an agent's draft."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domains.conversational_ai.model.agent import AgentChanges, OfferedModels
+from domains.conversational_ai.ports.agent_reading import AgentRow
+from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from shared_kernel.clock import Clock
+from shared_kernel.errors import Conflict
+from shared_kernel.principal import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditAgent:
+    """Change what is given. With `expected_version` only if nobody saved since that version was read."""
+
+    agent_id: UUID
+    name: str | None = None
+    slug: str | None = None
+    description: str | None = None
+    settings: AgentChanges = field(default_factory=AgentChanges)
+    expected_version: int | None = None
+    requested_by: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class EditAgentHandler:
+    """Edits agents."""
+
+    transactions: AgentsAndKnowledgeTransactions
+    models: OfferedModels
+    clock: Clock
+
+    async def __call__(self, command: EditAgent) -> AgentRow:
+        """Edit the draft; what is live stays as it was published.
+
+        Raises `NotFound`, `Conflict` for another version, `SlugTaken`, `InvalidInput` naming the fields.
+        """
+        async with self.transactions(command.requested_by) as tx:
+            agent = await tx.agents.get(command.agent_id)
+            if command.expected_version not in (None, agent.version):
+                raise Conflict("The agent was changed meanwhile; read it again")
+            agent.edit(
+                name=command.name,
+                slug=command.slug,
+                description=command.description,
+                changes=command.settings,
+                models=self.models,
+                at=self.clock.now(),
+            )
+        return AgentRow.of(agent)

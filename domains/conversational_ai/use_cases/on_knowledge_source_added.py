@@ -1,0 +1,111 @@
+"""Indexing a source, in the background."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.conversational_ai.events import KnowledgeSourceAdded
+from domains.conversational_ai.model.knowledge_source import passages_of
+from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.ports.embeddings import Embeddings
+from domains.conversational_ai.ports.passage_index import PassageIndex, PassageVector
+from domains.conversational_ai.ports.work_lease import WorkLease
+from shared_kernel.clock import Clock
+from shared_kernel.errors import AlreadyDelivered, LuneoError, NotFound
+from shared_kernel.events import Delivery
+from shared_kernel.identifiers import new_id
+from shared_kernel.principal import Principal
+
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSource:
+    """Makes a source's passages findable.
+
+    `attempts` is how often a delivery is tried before it is given up.
+    """
+
+    transactions: AgentsAndKnowledgeTransactions
+    embeddings: Embeddings
+    index: PassageIndex
+    lease: WorkLease
+    clock: Clock
+    attempts: int
+
+    async def __call__(self, event: KnowledgeSourceAdded, delivery: Delivery) -> None:
+        """Cut the source into passages once, then embed and index them in batches, keeping each batch's progress.
+
+        - Whoever continues after a kill begins with the first batch that was not kept; indexing a passage twice changes nothing.
+        - The source is found, as ready, only when all of it is indexed; that, its event and the delivery's end are one transaction.
+        - A source or base that is deleted meanwhile stops the work, and what was indexed is taken out again.
+        - What goes wrong is shown on the source and raised, so that the delivery is tried again; the last attempt leaves the source failed.
+        """
+        system = Principal.system(delivery.organization_id)
+        try:
+            await self._index(event, delivery, system)
+        except AlreadyDelivered:
+            raise
+        except NotFound:
+            await self.index.remove_source(system.tenant, event.source_id)
+            async with self.transactions(system, completes=delivery):
+                return
+        except Exception as error:
+            await self._show(error, event, delivery, system)
+            raise
+
+    async def _index(self, event: KnowledgeSourceAdded, delivery: Delivery, system: Principal) -> None:
+        model = self.embeddings.name
+        await self._cut(event, system)
+        await self.index.prepare()
+        while batch := await self._next(event, system, model):
+            vectors = await self.embeddings.embed_passages([p.text_to_embed for p in batch])
+            await self.index.upsert(system.tenant, [_entry(p, v) for p, v in zip(batch, vectors, strict=True)])
+            async with self.transactions(system) as tx:
+                source = await tx.sources.get(event.knowledge_base_id, event.source_id)
+                await tx.passages.mark_indexed([p.id for p in batch], embedding_model=model)
+                done, total = await tx.passages.count(source, embedding_model=model)
+                source.indexing(done=done, total=total, at=self.clock.now())
+            await self.lease.extend(delivery)
+        async with self.transactions(system, completes=delivery) as tx:
+            source = await tx.sources.get(event.knowledge_base_id, event.source_id)
+            _, total = await tx.passages.count(source, embedding_model=model)
+            source.indexed(passages=total, at=self.clock.now())
+
+    async def _cut(self, event: KnowledgeSourceAdded, system: Principal) -> None:
+        """Write the passages unless an earlier attempt did."""
+        async with self.transactions(system) as tx:
+            source = await tx.sources.get(event.knowledge_base_id, event.source_id)
+            done, total = await tx.passages.count(source, embedding_model=self.embeddings.name)
+            if not total:
+                passages = passages_of(source, await tx.sources.content(source), new_id)
+                await tx.passages.write(passages)
+                total = len(passages)
+            source.indexing(done=done, total=total, at=self.clock.now())
+
+    async def _next(self, event: KnowledgeSourceAdded, system: Principal, model: str) -> list[Passage]:
+        async with self.transactions(system) as tx:
+            source = await tx.sources.get(event.knowledge_base_id, event.source_id)
+            return list(await tx.passages.next_to_index(source, embedding_model=model, limit=BATCH))
+
+    async def _show(self, error: Exception, event: KnowledgeSourceAdded, delivery: Delivery, system: Principal) -> None:
+        reason = error.detail if isinstance(error, LuneoError) else "Indexing failed for a reason on our side"
+        try:
+            async with self.transactions(system) as tx:
+                source = await tx.sources.get(event.knowledge_base_id, event.source_id)
+                if delivery.attempt >= self.attempts:
+                    source.failed(reason, at=self.clock.now())
+                else:
+                    source.stumbled(f"{reason}; it will be tried again", at=self.clock.now())
+        except LuneoError as second:
+            error.add_note(f"and the source could not say so: {second}")
+
+
+def _entry(passage: Passage, vector: Sequence[float]) -> PassageVector:
+    return PassageVector(
+        passage_id=passage.id,
+        knowledge_base_id=passage.knowledge_base_id,
+        source_id=passage.source_id,
+        source_version=passage.source_version,
+        vector=vector,
+    )
