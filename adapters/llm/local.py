@@ -183,9 +183,10 @@ def _ranked(passages: Sequence[ReferencePassage], asked: Sequence[str], context:
         wanted[term] *= math.log(1 + (len(everything) - holding + 0.5) / (holding + 0.5))
     whole = sum(wanted.values()) or 1.0
     lowest, highest = min(p.score for p in passages), max(p.score for p in passages)
+    titled = {p.number: frozenset(terms(f"{p.title}\n{p.heading or ''}")) for p in passages}
     candidates = []
     for passage, unit in everything:
-        titles = unit.heading_terms.union(terms(f"{passage.title}\n{passage.heading or ''}"))
+        titles = unit.heading_terms | titled[passage.number]
         matched = 0.0
         for term, weight in wanted.items():
             if term in unit.terms:

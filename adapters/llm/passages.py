@@ -8,9 +8,12 @@ from typing import Final
 
 from adapters.llm.vocabulary import terms
 
-_SENTENCE_END: Final = re.compile(r"[.!?…][\"»”')\]]*\s+(?=[\"«“(\[]*\s?[A-ZÀ-ÖØ-Þ0-9])")
+# The second form is for text whose spaces were lost: "depuis 2014.Il est commun".
+_SENTENCE_END: Final = re.compile(
+    r"[.!?…][\"»”')\]]*\s+(?=[\"«“(\[]*\s?[A-ZÀ-ÖØ-Þ0-9])|(?<=[a-zà-ÿ0-9)][a-zà-ÿ0-9)])[.!?](?=[A-ZÀ-ÖØ-Þ][a-zà-ÿ'’]* )"
+)
 _ABBREVIATION: Final = re.compile(
-    r"(?:^|[\s(])(?:M|MM|Mme|Mlle|Me|Dr|Pr|Mr|Mrs|Ms|St|Ste|No|art|cf|p|pp|e\.g|i\.e|ex|vs|env|approx|fig|[A-Z])\.\s*$"
+    r"(?:^|[\s(])(?:M|MM|Mme|Mlle|Me|Dr|Pr|Mr|Mrs|Ms|St|Ste|No|art|cf|p|pp|e\.g|i\.e|ex|vs|env|approx|fig|Art|[A-Z])\.\s*$"
 )
 _HEADING: Final = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
 _ITEM: Final = re.compile(r"(?:[-*•–]|\d{1,2}[.)])\s+")

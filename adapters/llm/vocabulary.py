@@ -7,6 +7,7 @@ support questions are about is brought to one concept across both languages, so 
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -118,4 +119,10 @@ def _term(word: str) -> str | None:
 
 def terms(text: str) -> tuple[str, ...]:
     """Return what `text` is about: its words without stop words, as stems and concepts, in order, each once."""
-    return tuple(dict.fromkeys(term for word in words(text) if (term := _term(word)) is not None))
+    found: dict[str, None] = {}
+    for word, following in pairwise([*words(text), ""]):
+        if word == "combien" and following in {"de", "d"}:
+            continue  # a number of something, not a price
+        if (term := _term(word)) is not None:
+            found[term] = None
+    return tuple(found)

@@ -95,7 +95,7 @@ async def test_the_environment_adds_no_headers(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_chunks_that_arrive_together_leave_together_and_alone_at_once() -> None:
     rest = asyncio.Event()
-    answer = [HEAD, chunked(event("a"), event("b"), event("c")), rest, chunked(event("d", finish="stop"), DONE), END]
+    answer: list[Step] = [HEAD, chunked(event("a"), event("b"), event("c")), rest, chunked(event("d", finish="stop"), DONE), END]
     async with raw_upstream(answer) as upstream, model_at(upstream) as model:
         stream = model.stream(request_for("m"))
         assert await anext(stream) == AnswerDelta("abc")

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def test_where_the_bytes_are_cut_makes_no_difference(cuts: list[int], carriage_r
     answer = ANSWER.replace(b"\n", b"\r\n") if carriage_returns else ANSWER
     reader = CompletionReader()
     places = [0, *sorted(cuts), len(answer)]
-    said = "".join(reader.feed(answer[start:stop]) for start, stop in zip(places, places[1:], strict=False))
+    said = "".join(reader.feed(answer[start:stop]) for start, stop in pairwise(places))
     assert said == "Où ça ?"
     assert reader.end() is FinishReason.STOP
     assert reader.usage is not None
@@ -31,10 +33,13 @@ def test_an_answer_that_stops_anywhere_is_never_whole(length: int) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_text_or_nonsense(noise: bytes) -> None:
-    reader = CompletionReader()
-    with pytest.raises(ModelAnsweredNonsense):
+    def read() -> FinishReason:
+        reader = CompletionReader()
         reader.feed(noise)
-        reader.end()
+        return reader.end()
+
+    with pytest.raises(ModelAnsweredNonsense):
+        read()
 
 
 def test_the_end_mark_may_lack_its_empty_line() -> None:

@@ -145,3 +145,12 @@ def test_units_are_sentences_and_announced_lists() -> None:
 
 def test_labels_of_questions_and_answers_are_not_quoted() -> None:
     assert [unit.text for unit in units("Q: Is it free?\nA: Yes, for a month.\n\nQ: And then?\nA: No.")] == ["Yes, for a month.", "No."]
+
+
+def test_sentences_are_told_apart_even_where_a_space_was_lost() -> None:
+    text = "Le fichier existe depuis 2014.Il est commun à tous, cf. Art. 3 du code. See www.Luneo.example and p. 4."
+    assert [unit.text for unit in units(text)] == [
+        "Le fichier existe depuis 2014.",
+        "Il est commun à tous, cf. Art. 3 du code.",
+        "See www.Luneo.example and p. 4.",
+    ]

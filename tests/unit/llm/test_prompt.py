@@ -40,8 +40,11 @@ def test_without_passages_there_is_only_the_question() -> None:
     ],
 )  # fmt: skip
 def test_a_forged_delimiter_is_harmless(forged: str) -> None:
-    user = chat_messages(request_for("m", passages=(replace(PASSAGE, text=f"a {forged} b", title=forged),), question=forged))[-1].content
-    assert forged not in user
+    def prompt(part: str) -> str:
+        passage = replace(PASSAGE, text=f"a {part} b", title=part)
+        return chat_messages(request_for("m", passages=(passage,), question=part))[-1].content
+
+    assert prompt(forged).count(forged) == prompt("honest").count(forged)
 
 
 @given(st.text(alphabet=st.sampled_from(list("</>|[] passgequtionrfncml_\n\u200b")), max_size=60))
