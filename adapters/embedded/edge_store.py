@@ -24,6 +24,7 @@ import qdrant_edge as edge
 from adapters.embedded.processes import write_atomically
 
 Json = Any  # a decoded JSON value; its shape is checked here
+EdgeValue = Any  # a value of Edge's own unions: a vector, a query, a condition, a match
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DISTANCES = {
@@ -110,7 +111,9 @@ class EdgeStore:
             unfinished = self._folder / f".new-{secrets.token_hex(8)}"
             unfinished.mkdir()
             try:
-                _Collection.create(unfinished, _fields(body, "collection", {"vectors", "sparse_vectors", "hnsw_config", "optimizers_config", "metadata"}))
+                _Collection.create(
+                    unfinished, _fields(body, "collection", {"vectors", "sparse_vectors", "hnsw_config", "optimizers_config", "metadata"})
+                )
                 unfinished.replace(self._folder / name)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -360,18 +363,18 @@ def _sparse_parameters(value: Json) -> edge.EdgeSparseVectorParams:
     return edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf if value.get("modifier") == "idf" else None)
 
 
-def _point_id(value: Json) -> int | str:
+def _point_id(value: Json) -> int | UUID | str:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, str):
         try:
-            return str(UUID(value))
+            return UUID(value)
         except ValueError:
             pass
     raise WrongInput(f"Format error in JSON body: {value!r} is not a point id: a whole number or a UUID")
 
 
-def _named_vector(value: Json) -> Any:
+def _named_vector(value: Json) -> EdgeValue:
     if isinstance(value, list):
         return value
     if isinstance(value, dict) and value.keys() == {"indices", "values"}:
@@ -406,7 +409,7 @@ def _batch_points(value: Json) -> list[edge.Point]:
     return [_made_point(*triple) for triple in zip(ids, each, payloads, strict=True)]
 
 
-def _query(body: Mapping[str, Json]) -> Any:
+def _query(body: Mapping[str, Json]) -> EdgeValue:
     value, using = body.get("query"), body.get("using")
     if value is None:
         return None
@@ -455,7 +458,7 @@ def _search_parameters(body: Mapping[str, Json]) -> edge.SearchParams | None:
     return edge.SearchParams(hnsw_ef=value.get("hnsw_ef"), exact=value.get("exact", False), indexed_only=value.get("indexed_only", False))
 
 
-def _payload_selection(body: Mapping[str, Json], *, default: bool) -> Any:
+def _payload_selection(body: Mapping[str, Json], *, default: bool) -> EdgeValue:
     value = body.get("with_payload", default)
     match value:
         case bool():
@@ -492,13 +495,13 @@ def _filter(value: Json) -> edge.Filter | None:
     )
 
 
-def _conditions(value: Json) -> list[Any] | None:
+def _conditions(value: Json) -> list[EdgeValue] | None:
     if value is None:
         return None
     return [_condition(each) for each in (value if isinstance(value, list) else [value])]
 
 
-def _condition(value: Json) -> Any:
+def _condition(value: Json) -> EdgeValue:
     if not isinstance(value, dict):
         raise WrongInput("Format error in JSON body: a condition must be an object")
     given = {name: each for name, each in value.items() if each is not None}
@@ -521,7 +524,7 @@ def _condition(value: Json) -> Any:
     raise WrongInput(f"Format error in JSON body: the condition {json.dumps(given)[:200]} is not supported here")
 
 
-def _match(wanted: Mapping[str, Json]) -> Any:
+def _match(wanted: Mapping[str, Json]) -> EdgeValue:
     match {name: each for name, each in wanted.items() if each is not None}:
         case {"value": (str() | bool() | int()) as single, **others} if not others:
             return edge.MatchValue(single)
@@ -539,7 +542,7 @@ def _plain_id(identifier: int | UUID | str) -> int | str:
     return identifier if isinstance(identifier, int) else str(identifier)
 
 
-def _plain_vector(vector: Any) -> Json:
+def _plain_vector(vector: EdgeValue) -> Json:
     if isinstance(vector, edge.SparseVector):
         return {"indices": vector.indices, "values": vector.values}
     if isinstance(vector, Mapping):
@@ -556,4 +559,3 @@ def _record(point: edge.ScoredPoint | edge.Record) -> dict[str, Json]:
     if point.vector is not None:
         record["vector"] = _plain_vector(point.vector)
     return record
-

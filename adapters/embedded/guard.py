@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         os.setuid(user)
     _die_with_parent(parent, signal_number)
     try:
-        os.execvp(program[0], program)
+        os.execvp(program[0], program)  # noqa: S606 - this is what the script is for
     except OSError as error:
         sys.stderr.write(f"Cannot execute {program[0]}: {error.strerror}\n")
         sys.exit(_COMMAND_NOT_FOUND)

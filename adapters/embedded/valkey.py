@@ -127,7 +127,7 @@ def _program() -> Path:
 
 
 def _quoted(value: str) -> str:
-    """Quote a value as the configuration file's reader wants it: printable ASCII as it is, everything else as \\xHH."""
+    """Quote a value as the configuration file's reader wants it: printable ASCII as it is, everything else as hexadecimal escapes."""
     escaped = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\x{byte:02x}" for byte in os.fsencode(value))  # noqa: PLR2004
     return f'"{escaped}"'
 

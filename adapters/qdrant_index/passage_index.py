@@ -145,8 +145,9 @@ class QdrantPassageIndex:
         return self._client
 
     def _connect(self) -> "AsyncQdrantClient":
-        import httpx
-        from qdrant_client import AsyncQdrantClient
+        from qdrant_client import AsyncQdrantClient  # noqa: PLC0415 - late: see above
+
+        transport = importlib.import_module("qdrant_client.async_qdrant_remote").httpx  # the one the client is built on
 
         return AsyncQdrantClient(
             url=self._url,
@@ -156,7 +157,7 @@ class QdrantPassageIndex:
             check_compatibility=False,  # it would call from the constructor, in a thread of its own
             timeout=_TIMEOUT_SECONDS,
             # The client's own default for 127.0.0.1 opens a connection per call.
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=30.0),
+            limits=transport.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=30.0),
             trust_env=False,
         )
 
@@ -180,7 +181,7 @@ class _Failures:
 
     @contextlib.contextmanager
     def ignoring(self, status: int) -> Iterator[None]:
-        from qdrant_client.http.exceptions import UnexpectedResponse
+        from qdrant_client.http.exceptions import UnexpectedResponse  # noqa: PLC0415 - late: see above
 
         try:
             yield
@@ -192,8 +193,8 @@ class _Failures:
 @contextlib.contextmanager
 def _failures() -> Iterator[_Failures]:
     """Turn "does not answer", "not now", "not you" and "not prepared" into `Unavailable`; a malformed request stays a defect."""
-    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse  # noqa: PLC0415 - late: see above
+    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse  # noqa: PLC0415 - late
 
     try:
         yield _Failures()

@@ -1,4 +1,7 @@
+import asyncio
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,8 +32,6 @@ class TestQdrantPassageIndex(PassageIndexContract):
 
 
 async def test_several_processes_may_prepare_at_once(server: VectorProcess) -> None:
-    import asyncio
-
     collection = f"passages-{uuid4()}"
     indexes = [QdrantPassageIndex(server.url, API_KEY, collection=collection, dimension=DIMENSION) for _ in range(5)]
     await asyncio.gather(*(index.prepare() for index in indexes))
@@ -92,8 +93,8 @@ async def test_it_goes_on_after_the_server_was_killed_and_started_again(tmp_path
 
 
 def test_making_one_imports_no_client_and_calls_nobody() -> None:
-    import subprocess
-    import sys
-
-    program = "import sys; from adapters.qdrant_index import QdrantPassageIndex as Q; Q('http://127.0.0.1:1', 'k'); sys.exit('qdrant_client' in sys.modules)"
+    program = (
+        "import sys; from adapters.qdrant_index import QdrantPassageIndex as Index; Index('http://127.0.0.1:1', 'key'); "
+        "sys.exit('qdrant_client' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
