@@ -32,7 +32,8 @@ select s.user_id, s.kind, m.role, o.status
 
 # the select list is evaluated from left to right, so a missing key is told before its organisation's state
 _API_KEY: LiteralString = """
-select luneo.require(k.id is not null and m.role is not null, 'api_key_refused'), luneo.require(o.status = 'active', 'organization_suspended'),
+select luneo.require(k.id is not null and m.role is not null, 'api_key_refused'),
+       luneo.require(o.status = 'active', 'organization_suspended'),
        k.id, k.scopes, m.role
   from (select 1) one
   left join identity.api_keys k on k.digest = %(digest)s and k.organization_id = %(organization)s and k.sandbox = %(sandbox)s
