@@ -2,9 +2,10 @@
 
 from adapters.postgres import idempotency
 from adapters.postgres.billing import tables as billing
+from adapters.postgres.conversational_ai import tables as conversational_ai
 from adapters.postgres.governance import tables as governance
 from adapters.postgres.identity import tables as identity
 from adapters.postgres.mapping import metadata
 from adapters.postgres.messaging import tables as messaging
 
-__all__ = ["billing", "governance", "idempotency", "identity", "messaging", "metadata"]
+__all__ = ["billing", "conversational_ai", "governance", "idempotency", "identity", "messaging", "metadata"]

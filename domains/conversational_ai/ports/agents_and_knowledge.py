@@ -99,7 +99,7 @@ class Passages(Protocol):
         ...
 
     async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
-        """Return how many passages the source's current content has, and how many of them are indexed with that model."""
+        """Return how many passages of the source's current content are indexed with that model, and how many there are."""
         ...
 
     async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:

@@ -1,0 +1,1 @@
+"""Conversational AI in Postgres."""

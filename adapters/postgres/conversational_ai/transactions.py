@@ -1,0 +1,276 @@
+"""The aggregates of agents and knowledge through SQLAlchemy's unit of work; passages in plain SQL."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import select
+
+from adapters.postgres.conversational_ai.tables import agent_versions, agents, knowledge_bases, knowledge_sources
+from adapters.postgres.database import Row
+from adapters.postgres.refusals import register
+from adapters.postgres.unit_of_work import PostgresTransaction, UnitOfWorkScope
+from domains.conversational_ai.model.agent import Agent, AgentVersion, SlugTaken
+from domains.conversational_ai.model.citation import Locator
+from domains.conversational_ai.model.knowledge_base import KnowledgeBase
+from domains.conversational_ai.model.knowledge_source import KnowledgeSource, Pair, QuestionsContent, SourceContent, TextContent
+from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge
+from shared_kernel.errors import NotFound
+
+register("uq_agents_slug", lambda _: SlugTaken())
+register("fk_agent_knowledge_bases_knowledge_base", lambda _: NotFound("There is no such knowledge base"))
+
+_HOLD: LiteralString = "select id from conversational_ai.knowledge_bases where id = any(%s) and deleted_at is null order by id for share"
+_DETACH: LiteralString = "delete from conversational_ai.agent_knowledge_bases where knowledge_base_id = %s"
+_KEEP_CONTENT: LiteralString = """
+insert into conversational_ai.source_contents (organization_id, source_id, version, content) values (%s, %s, %s, %s)
+"""
+_CONTENT: LiteralString = "select content from conversational_ai.source_contents where source_id = %s and version = %s"
+_DELETE_ALL: LiteralString = """
+update conversational_ai.knowledge_sources set deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
+ where knowledge_base_id = %(base)s and deleted_at is null
+returning id, size_bytes
+"""
+_FORGET: LiteralString = "delete from conversational_ai.knowledge_sources where id = %s and deleted_at is not null"
+_FORGET_BASE: LiteralString = "delete from conversational_ai.knowledge_bases where id = %s and deleted_at is not null"
+_WRITE: LiteralString = """
+insert into conversational_ai.passages
+       (organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, content_hash, embedding_model)
+select organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, decode(content_hash, 'hex'), embedding_model
+  from jsonb_to_recordset(%s) as p (organization_id uuid, id uuid, knowledge_base_id uuid, source_id uuid, source_version integer,
+                                    ordinal integer, text text, locator jsonb, content_hash text, embedding_model text)
+"""
+_COUNT: LiteralString = """
+select count(*) as total, count(*) filter (where embedding_model = %(model)s) as done
+  from conversational_ai.passages where source_id = %(source)s and source_version = %(version)s
+"""
+_MARK: LiteralString = "update conversational_ai.passages set embedding_model = %s where id = any(%s)"
+_NEXT: LiteralString = """
+select organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, embedding_model
+  from conversational_ai.passages
+ where source_id = %(source)s and source_version = %(version)s and embedding_model is distinct from %(model)s
+ order by ordinal limit %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAgents:
+    """`Agents` of one transaction."""
+
+    scope: UnitOfWorkScope
+
+    def add(self, agent: Agent) -> None:
+        """Insert it when the transaction ends."""
+        self.scope.add(agent)
+
+    async def get(self, agent_id: UUID) -> Agent:
+        """Select it with its attachments."""
+        statement = select(Agent).where(agents.c.id == agent_id, agents.c.archived_at.is_(None))
+        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
+        if found is None:
+            raise NotFound("There is no such agent")
+        self.scope.touch(found)
+        return found
+
+    async def with_slug(self, slug: str) -> Agent | None:
+        """Select it with its attachments."""
+        statement = select(Agent).where(agents.c.slug == slug, agents.c.archived_at.is_(None))
+        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
+        if found is not None:
+            self.scope.touch(found)
+        return found
+
+    async def slugs_like(self, slug: str) -> Sequence[str]:
+        """Select slugs by their beginning, which holds no wildcard."""
+        statement = select(agents.c.slug).where(agents.c.slug.startswith(slug, autoescape=True), agents.c.archived_at.is_(None))
+        return (await self.scope.session.execute(statement)).scalars().all()
+
+    async def add_version(self, version: AgentVersion) -> None:
+        """Insert it when the transaction ends, after its agent."""
+        await self.scope.session.flush()
+        self.scope.session.add(version)
+
+    async def get_version(self, agent_id: UUID, number: int) -> AgentVersion:
+        """Select it."""
+        statement = select(AgentVersion).where(agent_versions.c.agent_id == agent_id, agent_versions.c.number == number)
+        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
+        if found is None:
+            raise NotFound("There is no such version of this agent")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresKnowledgeBases:
+    """`KnowledgeBases` of one transaction."""
+
+    scope: UnitOfWorkScope
+
+    def add(self, base: KnowledgeBase) -> None:
+        """Insert it when the transaction ends."""
+        self.scope.add(base)
+
+    async def get(self, base_id: UUID) -> KnowledgeBase:
+        """Select it for update."""
+        statement = select(KnowledgeBase).where(knowledge_bases.c.id == base_id, knowledge_bases.c.deleted_at.is_(None)).with_for_update()
+        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
+        if found is None:
+            raise NotFound("There is no such knowledge base")
+        self.scope.touch(found)
+        return found
+
+    async def hold(self, base_ids: Collection[UUID]) -> None:
+        """Lock them for share."""
+        wanted = set(base_ids)
+        found = await self.scope.execute(_HOLD, (list(wanted),)) if wanted else []
+        if len(found) != len(wanted):
+            raise NotFound("There is no such knowledge base")
+
+    async def detach(self, base_id: UUID) -> None:
+        """Delete its attachments."""
+        await self.scope.execute(_DETACH, (base_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresKnowledgeSources:
+    """`KnowledgeSources` of one transaction."""
+
+    scope: UnitOfWorkScope
+
+    async def add(self, source: KnowledgeSource, content: SourceContent) -> None:
+        """Insert both now."""
+        await self.scope.session.flush()
+        self.scope.add(source)
+        await self.scope.session.flush()
+        await self.scope.execute(
+            _KEEP_CONTENT, (source.organization_id, source.id, source.content_version, Jsonb(_content_json(content)))
+        )
+
+    async def get(self, base_id: UUID, source_id: UUID) -> KnowledgeSource:
+        """Select it for update."""
+        statement = (
+            select(KnowledgeSource)
+            .where(
+                knowledge_sources.c.id == source_id,
+                knowledge_sources.c.knowledge_base_id == base_id,
+                knowledge_sources.c.deleted_at.is_(None),
+            )
+            .with_for_update()
+        )
+        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
+        if found is None:
+            raise NotFound("There is no such source")
+        self.scope.touch(found)
+        return found
+
+    async def content(self, source: KnowledgeSource) -> SourceContent:
+        """Select and decode it."""
+        rows = await self.scope.execute(_CONTENT, (source.id, source.content_version))
+        if not rows:
+            raise NotFound("The source has no content")
+        return _content_of(rows[0]["content"])
+
+    async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[tuple[UUID, int]]:
+        """Mark them in one statement."""
+        rows = await self.scope.execute(_DELETE_ALL, {"base": base_id, "at": at})
+        return [(row["id"], row["size_bytes"]) for row in rows]
+
+    async def forget(self, source_id: UUID) -> None:
+        """Delete it; content and passages go with it."""
+        await self.scope.execute(_FORGET, (source_id,))
+
+    async def forget_base(self, base_id: UUID) -> None:
+        """Delete it; sources, content and passages go with it."""
+        await self.scope.execute(_FORGET_BASE, (base_id,))
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresPassages:
+    """`Passages` of one transaction."""
+
+    scope: UnitOfWorkScope
+
+    async def write(self, passages: Sequence[Passage]) -> None:
+        """Insert them in one statement."""
+        await self.scope.execute(_WRITE, (Jsonb([_passage_json(p) for p in passages]),))
+
+    async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
+        """Count (indexed, all)."""
+        rows = await self.scope.execute(_COUNT, {"source": source.id, "version": source.content_version, "model": embedding_model})
+        return rows[0]["done"], rows[0]["total"]
+
+    async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:
+        """Update them in one statement."""
+        await self.scope.execute(_MARK, (embedding_model, list(passage_ids)))
+
+    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
+        """Select them by ordinal."""
+        rows = await self.scope.execute(
+            _NEXT, {"source": source.id, "version": source.content_version, "model": embedding_model, "limit": limit}
+        )
+        return [_passage(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAgentsAndKnowledge:
+    """One transaction."""
+
+    unit: UnitOfWorkScope
+    agents: PostgresAgents
+    knowledge_bases: PostgresKnowledgeBases
+    sources: PostgresKnowledgeSources
+    passages: PostgresPassages
+
+
+class PostgresAgentsAndKnowledgeTransactions(PostgresTransaction[AgentsAndKnowledge]):
+    """Opens transactions."""
+
+    def view(self, scope: UnitOfWorkScope) -> PostgresAgentsAndKnowledge:
+        """Build the repositories on `scope`."""
+        return PostgresAgentsAndKnowledge(
+            unit=scope,
+            agents=PostgresAgents(scope),
+            knowledge_bases=PostgresKnowledgeBases(scope),
+            sources=PostgresKnowledgeSources(scope),
+            passages=PostgresPassages(scope),
+        )
+
+
+def _content_json(content: SourceContent) -> dict[str, Any]:
+    if isinstance(content, TextContent):
+        return {"text": content.text}
+    return {"pairs": [{"question": p.question, "answer": p.answer} for p in content.pairs]}
+
+
+def _content_of(stored: dict[str, Any]) -> SourceContent:
+    if "text" in stored:
+        return TextContent(stored["text"])
+    return QuestionsContent(tuple(Pair(p["question"], p["answer"]) for p in stored["pairs"]))
+
+
+def locator_json(locator: Locator) -> dict[str, Any]:
+    """Return a locator as it is stored: what it does not say is left out."""
+    said = {"page": locator.page, "heading": locator.heading, "start": locator.start, "end": locator.end}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _passage_json(passage: Passage) -> dict[str, Any]:
+    return {
+        "organization_id": str(passage.organization_id),
+        "id": str(passage.id),
+        "knowledge_base_id": str(passage.knowledge_base_id),
+        "source_id": str(passage.source_id),
+        "source_version": passage.source_version,
+        "ordinal": passage.ordinal,
+        "text": passage.text,
+        "locator": locator_json(passage.locator),
+        "content_hash": passage.content_hash.hex(),
+        "embedding_model": passage.embedding_model,
+    }
+
+
+def _passage(row: Row) -> Passage:
+    return Passage(**{**row, "locator": Locator(**row["locator"])})
