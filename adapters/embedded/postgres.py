@@ -41,6 +41,7 @@ SUPERUSER = "postgres"
 _OWN_ACCOUNT = Account(60_718, 60_718)
 _STATE_FOLDERS = (Path("/var/lib/luneo"), Path("/var/tmp/luneo"))  # noqa: S108 - ours alone: made with its owner's mode and checked
 _LEFTOVER_SECONDS = 8.0
+_ORPHAN_SECONDS = 0.5  # backends without their postmaster end by themselves unless they compute
 _PID_FILE_STATUS_LINE = 7
 _PID_FILE_SHARED_MEMORY_LINE = 6
 # Fields of /proc/sysvipc/shm (proc(5)).
@@ -419,7 +420,7 @@ def _clear_leftovers(data: Path) -> None:
         mark = ProcessMark.of(int(lines[0]))
         if mark is not None:
             mark.stop(signal.SIGINT, _LEFTOVER_SECONDS)
-    if not wait_until(lambda: not _attached(lines) and not any(processes_working_in(data, "postgres")), _LEFTOVER_SECONDS / 2):
+    if not wait_until(lambda: not _attached(lines) and not any(processes_working_in(data, "postgres")), _ORPHAN_SECONDS):
         for orphan in processes_working_in(data, "postgres"):
             orphan.stop(signal.SIGQUIT, 1.0)
         wait_until(lambda: not _attached(lines), _LEFTOVER_SECONDS)

@@ -86,7 +86,7 @@ def test_what_was_written_is_there_at_the_next_start(place: Path) -> None:
 def test_it_recovers_after_a_kill_with_sessions_at_work(place: Path) -> None:
     with running(place / "postgres") as server:
         add_row(server)
-        with connect(server) as busy:
+        with contextlib.closing(connect(server)) as busy:
             busy.execute("create function spin() returns void language plpgsql as 'begin loop end loop; end'")
             busy.pgconn.send_query(b"select spin()")
             os.kill(pid_of(server), signal.SIGKILL)
