@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.fixtures.postgres"]
 RUNNER = "event_loop_runner"
 
 

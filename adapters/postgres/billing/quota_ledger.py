@@ -256,4 +256,5 @@ register("quota_exceeded", _exceeded)
 register("quota_period_missing", lambda _: QuotaPeriodMissing())
 register("reservation_not_open", lambda _: ReservationNotOpen())
 register("capacity_given_back", lambda _: CapacityGivenBack())
-register("pk_reservations", lambda _: Conflict("This was reserved already"))
+for _constraint in ("pk_reservations", "pk_reservation_lines"):  # whichever CTE runs first
+    register(_constraint, lambda _: Conflict("This was reserved already"))
