@@ -3,7 +3,7 @@
 Both may belong to no organisation (a person signs up before having one), so their policy compares with `is not distinct from`.
 """
 
-from sqlalchemy import Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, SmallInteger, Table, Text, text
+from sqlalchemy import TIMESTAMP, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, SmallInteger, Table, Text, text
 
 from adapters.postgres.mapping import Json, identifier, metadata, moment
 
@@ -55,4 +55,12 @@ Index(
     deliveries.c.aggregate_version,
     deliveries.c.ordinal,
     postgresql_where=text("state <> 'done'"),
+)
+
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("due_at", TIMESTAMP(timezone=True), primary_key=True),
+    schema=SCHEMA,
 )

@@ -38,7 +38,7 @@ class FollowTurnHandler:
 
     async def _elsewhere(self, principal: Principal, record: TurnRecord, after: int) -> AsyncIterator[tuple[LoggedEvent, ...]]:
         position = after
-        while True:
+        while record.state is TurnState.RUNNING or position < record.last_sequence:
             try:
                 if record.state is TurnState.RUNNING or await self.log.exists(principal.tenant, record.id):
                     async with aclosing(self.log.read(principal.tenant, record.id, position, idle_seconds=_IDLE_SECONDS)) as events:

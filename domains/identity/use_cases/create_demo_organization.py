@@ -9,7 +9,7 @@ from domains.identity.model.email import Email
 from domains.identity.model.names import Locale
 from domains.identity.model.user import User
 from domains.identity.ports.password_hashing import PasswordHashing
-from domains.identity.ports.tokens import ApiKeyMaterial
+from domains.identity.ports.tokens import NewApiKey
 from domains.identity.ports.transactions import IdentityTransactions
 from domains.identity.use_cases.founding import Founding
 from shared_kernel.clock import Clock
@@ -23,19 +23,24 @@ DEMO_PLAN = "business"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateDemoOrganization:
-    """Make the demo organisation; `Directory.organization_with_slug(DEMO_SLUG)` tells whether it exists."""
+    """Make the demo organisation; `Directory.organization_with_slug(DEMO_SLUG)` tells whether it exists.
 
+    The caller chooses the id, the password and the key (of that organisation, from `ApiKeyMaterial.new_api_key`) and keeps them before: a crash in between
+    loses neither.
+    """
+
+    organization_id: UUID
     password: str = field(repr=False)
+    key: NewApiKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOrganization:
-    """What was made; the key is plain for this one time."""
+    """What was made."""
 
     organization_id: UUID
     user_id: UUID
     email: str
-    api_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,6 @@ class CreateDemoOrganizationHandler:
 
     transactions: IdentityTransactions
     passwords: PasswordHashing
-    material: ApiKeyMaterial
     founding: Founding
     clock: Clock
 
@@ -54,9 +58,8 @@ class CreateDemoOrganizationHandler:
         Raises `Conflict` (`slug_taken` or `email_already_registered`) when it exists.
         """
         now = self.clock.now()
-        organization_id = new_id()
+        organization_id, new = command.organization_id, command.key
         password_hash = await self.passwords.hash(command.password)
-        new = self.material.new_api_key(organization_id, sandbox=False)
         async with self.transactions(Principal.system(organization_id, name="luneo up")) as tx:
             user = User.register(
                 email=Email.of(DEMO_EMAIL),
@@ -91,4 +94,4 @@ class CreateDemoOrganizationHandler:
                     at=now,
                 )
             )
-        return DemoOrganization(organization_id=organization_id, user_id=user.id, email=user.email, api_key=new.plaintext)
+        return DemoOrganization(organization_id=organization_id, user_id=user.id, email=user.email)

@@ -94,6 +94,8 @@ def upgrade() -> None:
     protect("luneo.idempotent_requests")
     grant_app("luneo.idempotent_requests", "select, insert, update")
     allow("luneo_platform", "luneo.idempotent_requests", "select, delete", name="platform")
+    op.execute("create table messaging.ticks (job text, due_at timestamptz, constraint pk_ticks primary key (job, due_at))")
+    op.execute("grant select, insert, delete on messaging.ticks to luneo_platform")
     for table in ("messaging.events", "messaging.deliveries"):
         protect(table, tenantless_rows=True)
         allow("luneo_platform", table, "select", name="platform")

@@ -1,0 +1,1 @@
+"""The dramatiq broker, and the relay that feeds it from the deliveries."""

@@ -1,0 +1,1 @@
+"""All dependency injection: the only place that knows which adapter fills which port."""
