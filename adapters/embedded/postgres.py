@@ -85,6 +85,7 @@ class EmbeddedPostgres:
         self._home = (home or folder).absolute()
         self._password = password
         self._running: RunningChild | None = None
+        self._found: _Place | None = None
 
     @property
     def process(self) -> subprocess.Popen[bytes] | None:
@@ -146,7 +147,9 @@ class EmbeddedPostgres:
         )
 
     def _place(self) -> "_Place":
-        return _Place.find(self._folder, self._home, self._password)
+        if self._found is None:
+            self._found = _Place.find(self._folder, self._home, self._password)
+        return self._found
 
 
 @dataclass(frozen=True, slots=True)

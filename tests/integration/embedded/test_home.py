@@ -22,7 +22,8 @@ def test_a_home_has_one_holder_and_the_second_is_told_who(tmp_path: Path) -> Non
 def test_a_killed_holder_lets_go_and_its_children_do_not_hold_on(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys, signal; from pathlib import Path; from adapters.embedded.home import HomeLock; "
-        "HomeLock(Path(sys.argv[1])).acquire(); child = subprocess.Popen(['/bin/sleep', '60']); print(child.pid, flush=True); signal.pause()"
+        "HomeLock(Path(sys.argv[1])).acquire(); child = subprocess.Popen(['/bin/sleep', '60']); "
+        "print(child.pid, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

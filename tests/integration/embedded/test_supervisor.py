@@ -86,7 +86,9 @@ def meanwhile(supervisor: Supervisor, action: Callable[[], None]) -> None:
 
 
 def test_children_start_after_those_they_wait_for_and_stop_in_reverse(tmp_path: Path, supervisor: Supervisor) -> None:
-    supervisor.start_all([child(tmp_path, "web", after=["store", "queue"]), child(tmp_path, "store"), child(tmp_path, "queue", after=["store"])])
+    supervisor.start_all(
+        [child(tmp_path, "web", after=["store", "queue"]), child(tmp_path, "store"), child(tmp_path, "queue", after=["store"])]
+    )
     assert lines(tmp_path / "starts") == ["store", "queue", "web"]
     supervisor.start_all([child(tmp_path, "extra", after=["web"])])
     assert supervisor.is_alive("extra")
@@ -144,7 +146,11 @@ def test_a_child_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path, su
     dying = WELL_BEHAVED.replace("while True:\n    signal.pause()", "os.kill(os.getpid(), signal.SIGKILL)")
     child_ready_at_once = replace(child(tmp_path, "dying", program=dying), ready=lambda: True)
     supervisor.start_all([child_ready_at_once])
-    meanwhile(supervisor, lambda: wait_until(lambda: len(reports) >= 4, 20) and None)
+
+    def wait_for_four_deaths() -> None:
+        assert wait_until(lambda: len(reports) >= 4, 20)
+
+    meanwhile(supervisor, wait_for_four_deaths)
     assert [report.rpartition("in ")[2] for report in reports[:4]] == ["0.05 s.", "0.1 s.", "0.2 s.", "0.2 s."]
 
 
@@ -157,7 +163,9 @@ def test_a_child_without_restarts_ends_the_watch(tmp_path: Path, supervisor: Sup
 
 def test_a_child_that_will_not_stop_is_killed(tmp_path: Path, supervisor: Supervisor) -> None:
     log = tmp_path / "logs" / "stubborn.log"
-    stubborn = replace(child(tmp_path, "stubborn", program=STUBBORN), ready=lambda: log.exists() and "up" in log.read_text(), stop_timeout=0.3)
+    stubborn = replace(
+        child(tmp_path, "stubborn", program=STUBBORN), ready=lambda: log.exists() and "up" in log.read_text(), stop_timeout=0.3
+    )
     supervisor.start_all([stubborn])
     began = time.monotonic()
     supervisor.stop_all()
@@ -208,7 +216,9 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
 
 
 def test_a_leftover_that_outlived_a_killed_supervisor_is_stopped_at_the_next_start(tmp_path: Path, supervisor: Supervisor) -> None:
-    program = STUBBORN.replace("print('up', flush=True)", "open(sys.argv[2] + '/' + sys.argv[1] + '.ready', 'w').write(str(__import__('os').getpid()))")
+    program = STUBBORN.replace(
+        "print('up', flush=True)", "open(sys.argv[2] + '/' + sys.argv[1] + '.ready', 'w').write(str(__import__('os').getpid()))"
+    )
     with subprocess.Popen([sys.executable, "-c", SUPERVISING, tmp_path, program], stdout=subprocess.PIPE, text=True) as supervising:
         assert supervising.stdout is not None
         assert supervising.stdout.readline() == "ready\n"
@@ -245,7 +255,10 @@ def test_a_child_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
 def test_a_child_whose_parent_is_already_dead_does_not_start(tmp_path: Path) -> None:
     guard = Path(__file__).parents[3] / "adapters" / "embedded" / "guard.py"
     done = subprocess.run(
-        [sys.executable, "-I", "-S", guard, "1", "15", "-1", "-1", "/bin/touch", tmp_path / "started"], check=False, capture_output=True, text=True
+        [sys.executable, "-I", "-S", guard, "1", "15", "-1", "-1", "/bin/touch", tmp_path / "started"],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1
     assert "is gone" in done.stderr
