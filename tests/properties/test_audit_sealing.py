@@ -1,7 +1,7 @@
 """Sealing as a state machine, on our fake and on Postgres: the same promises hold on both.
 
-Transactions interleave, append, commit and roll back; sealers run, pause with their transaction open, and crash before it ends; the clock jumps both ways.
-Afterwards each committed entry is sealed exactly once, in a chain that verifies on line and from an exported file.
+Transactions interleave, append, commit and roll back; sealers run, pause with their transaction open, and crash before it ends; the
+clock jumps both ways. Afterwards each committed entry is sealed exactly once, in a chain that verifies on line and from an exported file.
 """
 
 import asyncio
@@ -152,7 +152,7 @@ class _Pausing:
     async def __aenter__(self) -> SealingTransaction:
         return await self.inner.__aenter__()
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, *error: Any) -> None:  # noqa: PYI036 - passed on as they are
         self.outer.finished.set()
         await self.outer.go_on.wait()
         await self.inner.__aexit__(*error)

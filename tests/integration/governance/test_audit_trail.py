@@ -111,10 +111,14 @@ async def test_entries_join_a_unit_of_work_and_vanish_with_it(trail: Trail, data
     try:
         async with units.open(trail.principal()) as unit:
             await trail.audit.append(unit, [change("kept")])
-        with pytest.raises(LookupError):
+
+        async def fail() -> None:
             async with units.open(trail.principal()) as unit:
                 await trail.audit.append(unit, [change("lost")])
                 raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
     finally:
         await engine.dispose()
     entries = await trail.recorded.entries(trail.principal(), after=(0, UUID(int=0)), below=None, limit=10)
@@ -149,7 +153,8 @@ async def test_the_app_may_not_choose_the_transaction_number(trail: Trail) -> No
     async with trail.app.connection() as connection:
         with pytest.raises(errors.InsufficientPrivilege):
             await connection.execute(
-                "insert into governance.audit_entries (id, transaction, recorded_at, actor_kind, action, target, target_id, before, after, commitments)"
+                "insert into governance.audit_entries "
+                "(id, transaction, recorded_at, actor_kind, action, target, target_id, before, after, commitments)"
                 " values (uuidv7(), '1', now(), 'user', 'x', 'x', uuidv7(), '{}', '{}', '{}')"
             )
 
@@ -169,7 +174,8 @@ async def test_a_late_committer_is_neither_skipped_nor_reordered(trail: Trail) -
         await connection.execute("begin")
         await connection.execute("select set_config('luneo.organization_id', %s, true)", (str(trail.organization),))
         await connection.execute(
-            "insert into governance.audit_entries (id, organization_id, recorded_at, actor_kind, action, target, target_id, before, after, commitments)"
+            "insert into governance.audit_entries "
+            "(id, organization_id, recorded_at, actor_kind, action, target, target_id, before, after, commitments)"
             " values (uuidv7(), %s, now(), 'user', 'late.committed', 'x', uuidv7(), '{}', '{}', '{}')",
             (trail.organization,),
         )
@@ -270,7 +276,7 @@ async def second_batch(trail: Trail) -> UUID:
 )
 async def test_a_changed_field_is_found(sealed: Trail, assignment: LiteralString) -> None:
     victim = await second_batch(sealed)
-    sealed.tamper(f"update governance.audit_entries set {assignment} where id = %s", victim)
+    sealed.tamper(f"update governance.audit_entries set {assignment} where id = %s", victim)  # noqa: S608 - the parameters above
     assert await found(sealed) == (FaultKind.ENTRY_CHANGED, 2, victim)
 
 
@@ -315,7 +321,7 @@ async def test_an_entry_that_changed_its_organisation_is_missing_from_its_own(se
     ],
 )
 async def test_a_changed_seal_is_found(sealed: Trail, assignment: LiteralString) -> None:
-    sealed.tamper(f"update governance.audit_seals set {assignment} where organization_id = %s and sequence = 2", sealed.organization)
+    sealed.tamper(f"update governance.audit_seals set {assignment} where organization_id = %s and sequence = 2", sealed.organization)  # noqa: S608 - the parameters above
     assert await found(sealed) == (FaultKind.SEAL_CHANGED, 2, None)
 
 
@@ -336,7 +342,8 @@ async def test_fifty_thousand_entries_are_sealed_with_a_handful_of_statements(tr
     await trail.record(count=10)
     await trail.seal()
     trail.tamper(
-        "insert into governance.audit_entries (id, organization_id, recorded_at, actor_kind, action, target, target_id, before, after, commitments) "
+        "insert into governance.audit_entries "
+        "(id, organization_id, recorded_at, actor_kind, action, target, target_id, before, after, commitments) "
         "select uuidv7(), %s, now(), 'user', 'bulk.written', 'thing', uuidv7(), '{}', '{\"n\": 1}', '{}' from generate_series(1, 50000)",
         trail.organization,
     )
