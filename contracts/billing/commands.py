@@ -1,7 +1,7 @@
 """What other contexts ask of billing inside their own transaction: the closed list of the ADR on transactions.
 
-Every method queues its statements on the caller's unit of work. In a pipeline a refusal is raised when the pipeline is left, in an ordinary transaction at
-the call; either way the whole transaction fails with it.
+Every method queues its statements on the caller's unit of work. In a pipeline a refusal is raised when the pipeline is left, in an
+ordinary transaction at the call; either way the whole transaction fails with it.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,8 @@ from shared_kernel.unit_of_work import UnitOfWork
 class ReservationLine:
     """How much of a metric to hold.
 
-    With `once_for` nothing is held when the metric was already paid for that thing (a conversation is counted once, however many turns it has).
+    With `once_for` nothing is held when the metric was already paid for that thing (a conversation is counted once, however many turns it
+    has).
     """
 
     metric: Metric
@@ -55,8 +56,9 @@ class Quotas(Protocol):
         expires_at: datetime,
         within_plan: bool = False,
     ) -> None:
-        """Hold `lines` until `expires_at`. `cause` says what for (`turn`). With `within_plan` nothing may run into overage (sandbox callers).
+        """Hold `lines` until `expires_at`.
 
+        `cause` says what for (`turn`). With `within_plan` nothing may run into overage (sandbox callers).
         Raises `QuotaExceeded` when a line does not fit, `QuotaPeriodMissing` when the current period was not opened.
         """
         ...
@@ -64,9 +66,10 @@ class Quotas(Protocol):
     async def settle(self, unit: UnitOfWork, *, reservation_id: UUID, usage: Sequence[UsageLine], at: datetime) -> None:
         """Make the held lines used for good, and write one usage event per held line and per line of `usage`.
 
-        A line of `usage` for a held metric says what was really used of it: what was held too much is given back. The events carry the moment of
-        the reservation, so that they belong to the period that paid for them.
-        Event ids derive from the reservation and the metric (from `once_for` and the metric where given), so a repetition cannot bill twice.
+        A line of `usage` for a held metric says what was really used of it: what was held too much is given back. The events carry the
+        moment of the reservation, so that they belong to the period that paid for them.
+        Event ids derive from the reservation and the metric (from `once_for` and the metric where given), so a repetition cannot bill
+        twice.
         Raises `ReservationNotOpen` when it was settled, released or expired before.
         """
         ...
@@ -84,7 +87,10 @@ class Quotas(Protocol):
         ...
 
     async def give_back(self, unit: UnitOfWork, *, metric: Metric, quantity: int, cause_id: UUID, at: datetime) -> None:
-        """Free a capacity when the thing that took it is deleted: at most what this cause took. The second call for one cause changes nothing."""
+        """Free a capacity when the thing that took it is deleted: at most what this cause took.
+
+        The second call for one cause changes nothing.
+        """
         ...
 
     async def open_periods(self, organization_id: UUID) -> None:
@@ -98,6 +104,7 @@ class BillingAccounts(Protocol):
     async def open(self, unit: UnitOfWork, *, organization_id: UUID, plan: str, at: datetime) -> None:
         """Open the account of a new organisation on `plan` (a slug of the catalogue) with all its counters.
 
-        `unit` must be a unit of work (not a pipeline) of that very organisation. Raises `UnknownPlan`, and `Conflict` when there is one already.
+        `unit` must be a unit of work (not a pipeline) of that very organisation. Raises `UnknownPlan`, and `Conflict` when there is one
+        already.
         """
         ...

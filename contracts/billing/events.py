@@ -11,7 +11,8 @@ from shared_kernel.events import Event
 class SubscriptionChanged(Event):
     """An organisation's plan, add-ons or status are others than before; its quotas have changed in the same transaction.
 
-    `plan` and `previous_plan` are slugs of the catalogue; `previous_plan` is `None` when the account was opened. `add_ons` counts each add-on by slug.
+    `plan` and `previous_plan` are slugs of the catalogue; `previous_plan` is `None` when the account was opened. `add_ons` counts each
+    add-on by slug.
     """
 
     TYPE: ClassVar[str] = "billing.subscription_changed.v1"

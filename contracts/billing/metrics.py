@@ -6,8 +6,8 @@ from enum import StrEnum
 class Metric(StrEnum):
     """A metric that quotas limit and usage events count.
 
-    Units: `storage_gb` is counted in bytes inside and shown in gigabytes (10^9 bytes); `upload_mb` limits the size of one upload in megabytes (10^6 bytes) and is not
-    counted; tokens are model tokens; everything else counts things.
+    Units: `storage_gb` is counted in bytes inside and shown in gigabytes (10^9 bytes); `upload_mb` limits the size of one upload in
+    megabytes (10^6 bytes) and is not counted; tokens are model tokens; everything else counts things.
     """
 
     AGENTS = "agents"
@@ -34,7 +34,10 @@ BYTES_PER_GIGABYTE = 1_000_000_000
 
 
 def shown(metric: Metric, quantity: int) -> int | float:
-    """Return `quantity`, as it is counted inside, in the unit that people see: gigabytes for `storage_gb`, the same number for everything else."""
+    """Return `quantity`, as it is counted inside, in the unit that people see.
+
+    Gigabytes for `storage_gb`, the same number for everything else.
+    """
     if metric is not Metric.STORAGE_GB:
         return quantity
     whole, rest = divmod(quantity, BYTES_PER_GIGABYTE)

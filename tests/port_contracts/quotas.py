@@ -1,6 +1,7 @@
 """What every quota ledger does, whatever it is made of.
 
-A world is a whole billing context on one kind of storage; the suite's classes are inherited by the tests of each world, which give a fixture `world`.
+A world is a whole billing context on one kind of storage; the suite's classes are inherited by the tests of each world, which give a
+fixture `world`.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +24,8 @@ from domains.billing.use_cases.apply_plan import ApplyPlan, ApplyPlanHandler
 from domains.billing.use_cases.expire_reservations import ExpireReservations, ExpireReservationsHandler
 from domains.billing.use_cases.facade import BillingAccountsFacade, EntitlementsFacade, QuotasFacade
 from domains.billing.use_cases.ingest_usage import IngestUsage, IngestUsageHandler
-from domains.billing.use_cases.open_periods import OpenPeriodsHandler
 from domains.billing.use_cases.list_quotas import ListQuotasHandler, QuotaView
+from domains.billing.use_cases.open_periods import OpenPeriodsHandler
 from shared_kernel.errors import Conflict, NotFound
 from shared_kernel.identifiers import new_id
 from shared_kernel.money import Money
@@ -334,19 +335,16 @@ class QuotasContract:
 
     async def test_a_failing_unit_leaves_nothing_behind(self, world: BillingWorld) -> None:
         someone = await opened(world)
-        turn = new_id()
         at = world.clock.now()
-        with pytest.raises(ReservationNotOpen):
+        lines = [ReservationLine(metric=Metric.MESSAGES_AI)]
+
+        async def reserve_and_fail() -> None:
             async with world.unit(someone) as unit:
-                await world.quotas.reserve(
-                    unit,
-                    reservation_id=turn,
-                    cause="turn",
-                    lines=[ReservationLine(metric=Metric.MESSAGES_AI)],
-                    at=at,
-                    expires_at=at + HOLD_FOR,
-                )
+                await world.quotas.reserve(unit, reservation_id=new_id(), cause="turn", lines=lines, at=at, expires_at=at + HOLD_FOR)
                 await world.quotas.settle(unit, reservation_id=new_id(), usage=(), at=at)
+
+        with pytest.raises(ReservationNotOpen):
+            await reserve_and_fail()
         assert (await quota(world, someone, Metric.MESSAGES_AI)).reserved == 0
 
 

@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from hypothesis import settings, strategies as st
+from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from contracts.billing.commands import ReservationLine, UsageLine
@@ -94,7 +95,7 @@ class QuotaLedgerMachine(RuleBasedStateMachine):
         conversation=st.none() | st.integers(0, 2),
         within_plan=st.booleans(),
     )
-    def reserve(self, who: int, messages: int, conversation: int | None, within_plan: bool) -> Any:  # noqa: FBT001 - hypothesis draws it
+    def reserve(self, who: int, messages: int, conversation: int | None, within_plan: bool) -> Any:
         tenant = self.tenants[who]
         thing = None if conversation is None else self.conversations[conversation]
         lines = [ReservationLine(metric=Metric.MESSAGES_AI, quantity=messages)]
@@ -197,7 +198,7 @@ class QuotaLedgerMachine(RuleBasedStateMachine):
         tenant.plan, tenant.add_ons = plan, add_ons
 
     @rule(who=ORGANISATIONS, quantity=st.integers(1, 3), twice=st.booleans())
-    def ingest(self, who: int, quantity: int, twice: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+    def ingest(self, who: int, quantity: int, twice: bool) -> None:
         tenant = self.tenants[who]
         event = used(Metric.MESSAGES_AI, self.world.clock.now() - timedelta(minutes=1), quantity)
         batch = [event, event] if twice else [event]

@@ -1,10 +1,10 @@
 """The quota ledger: one statement for each move, sent on whatever transaction the caller has.
 
-Every statement refuses by itself (`luneo.require`), because in a pipeline nobody looks at its result before the transaction commits. A data-modifying CTE that
-hangs off an update writes nothing, silently, when that row is gone: each of those is checked.
+Every statement refuses by itself (`luneo.require`), because in a pipeline nobody looks at its result before the transaction commits.
+A data-modifying CTE that hangs off an update writes nothing, silently, when that row is gone: each of those is checked.
 
-Counters are locked by a CTE of their own, in the order of their metrics, before they are checked and changed: what it returns is the newest version of the rows,
-also when it had to wait for them.
+Counters are locked by a CTE of their own, in the order of their metrics, before they are checked and changed: what it returns is the newest
+version of the rows, also when it had to wait for them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,8 @@ from shared_kernel.unit_of_work import UnitOfWork
 _HOLD: LiteralString = """
 with wanted as materialized (
   select w.metric, w.quantity, w.event_id, w.once_for
-    from unnest(%(metrics)s::text[], %(quantities)s::bigint[], %(event_ids)s::uuid[], %(once_for)s::uuid[]) as w (metric, quantity, event_id, once_for)
+    from unnest(%(metrics)s::text[], %(quantities)s::bigint[], %(event_ids)s::uuid[], %(once_for)s::uuid[])
+      as w (metric, quantity, event_id, once_for)
    where w.once_for is null
       or not exists (select from billing.usage_events e where e.organization_id = %(organization_id)s and e.id = w.event_id)
 ), locked as materialized (
@@ -56,7 +57,8 @@ select luneo.require((select count(*) from locked) = (select count(*) from wante
          not exists (select from locked where refused), 'quota_exceeded',
          (select json_build_object(
                    'metric', metric, 'limit', limit_value,
-                   'resets_at', case when isfinite(period_end) then to_char(period_end at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end)::text
+                   'resets_at', case when isfinite(period_end)
+                                     then to_char(period_end at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end)::text
             from locked where refused order by metric limit 1))
 """
 
@@ -68,11 +70,12 @@ with closed as materialized (
   returning id, cause, reserved_at
 ), spent as materialized (
   select s.metric, s.quantity, s.event_id, s.estimated, s.cost_micro, s.currency
-    from unnest(%(metrics)s::text[], %(quantities)s::bigint[], %(event_ids)s::uuid[], %(estimated)s::boolean[], %(costs)s::bigint[], %(currencies)s::text[])
+    from unnest(%(metrics)s::text[], %(quantities)s::bigint[], %(event_ids)s::uuid[], %(estimated)s::boolean[],
+                %(costs)s::bigint[], %(currencies)s::text[])
       as s (metric, quantity, event_id, estimated, cost_micro, currency)
 ), held as materialized (
-  select l.metric, l.quantity, l.period_start, l.event_id, coalesce(s.quantity, l.quantity) as used, coalesce(s.estimated, false) as estimated,
-         s.cost_micro, s.currency
+  select l.metric, l.quantity, l.period_start, l.event_id, coalesce(s.quantity, l.quantity) as used,
+         coalesce(s.estimated, false) as estimated, s.cost_micro, s.currency
     from closed c
     join billing.reservation_lines l on l.organization_id = %(organization_id)s and l.reservation_id = c.id
     left join spent s on s.metric = l.metric
@@ -150,7 +153,8 @@ select luneo.require(not exists (select from known where id = %(given_back_id)s)
          not exists (select from locked where refused), 'quota_exceeded',
          (select json_build_object(
                    'metric', metric, 'limit', limit_value,
-                   'resets_at', case when isfinite(period_end) then to_char(period_end at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end)::text
+                   'resets_at', case when isfinite(period_end)
+                                     then to_char(period_end at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') end)::text
             from locked))
 """
 
@@ -235,7 +239,7 @@ def _moved(event: UsageEvent) -> dict[str, object]:
 
 
 async def _run(unit: UnitOfWork, statement: LiteralString, parameters: Mapping[str, object]) -> None:
-    joined = cast(Pipeline | UnitOfWorkScope, unit)
+    joined = cast("Pipeline | UnitOfWorkScope", unit)
     try:
         await joined.connection.execute(statement, {"organization_id": unit.principal.tenant, **parameters})
     except psycopg.Error as error:
@@ -249,7 +253,9 @@ def _exceeded(detail: Mapping[str, object]) -> LuneoError:
     metric = Metric(str(detail["metric"]))
     limit = detail["limit"]
     seen = shown(metric, limit) if isinstance(limit, int) else None
-    return QuotaExceeded(f"The plan's limit of {seen} for {metric} is reached", metric=metric.value, limit=seen, resets_at=detail["resets_at"])
+    return QuotaExceeded(
+        f"The plan's limit of {seen} for {metric} is reached", metric=metric.value, limit=seen, resets_at=detail["resets_at"]
+    )
 
 
 register("quota_exceeded", _exceeded)

@@ -37,7 +37,8 @@ select c.metric, c.taken, coalesce(h.quantity, 0) as reserved
 """
 
 _TOTALS: LiteralString = """
-select metric, sum(quantity)::bigint as quantity, bool_or(estimated) as estimated, coalesce(sum(cost_micro), 0)::bigint as cost_micro, currency
+select metric, sum(quantity)::bigint as quantity, bool_or(estimated) as estimated,
+       coalesce(sum(cost_micro), 0)::bigint as cost_micro, currency
   from billing.usage_events
  where organization_id = %(organization_id)s and occurred_at >= %(start)s and occurred_at < %(end)s
  group by metric, currency
@@ -93,7 +94,7 @@ class PostgresBillingReader:
                 UsageTotal(
                     metric=Metric(row["metric"]),
                     quantity=row["quantity"] + extra["quantity"],
-                    estimated=row["estimated"] or extra["estimated"],
+                    estimated=bool(row["estimated"] or extra["estimated"]),
                     cost_micro=row["cost_micro"],
                     currency=row["currency"],
                 )
@@ -149,9 +150,9 @@ def _position(cursor: str | None) -> tuple[datetime | str, UUID]:
         return "infinity", _LAST_ID
     try:
         moment, _, event_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
-        at = datetime.fromisoformat(moment)
-        if at.tzinfo is None:
-            raise ValueError
-        return at, UUID(event_id)
+        position = datetime.fromisoformat(moment), UUID(event_id)
     except (binascii.Error, ValueError):
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list")) from None
+        position = None
+    if position is None or position[0].tzinfo is None:
+        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list"))
+    return position

@@ -22,7 +22,8 @@ _OPEN: LiteralString = """
 insert into billing.quota_counters (organization_id, metric, period_start, period_end, limit_value, ceiling)
 select %(organization_id)s, a.metric, case when a.periodic then %(start)s else '-infinity'::timestamptz end,
        case when a.periodic then %(end)s else 'infinity'::timestamptz end, a.limit_value, a.ceiling
-  from unnest(%(metrics)s::text[], %(periodic)s::boolean[], %(limits)s::bigint[], %(ceilings)s::bigint[]) as a (metric, periodic, limit_value, ceiling)
+  from unnest(%(metrics)s::text[], %(periodic)s::boolean[], %(limits)s::bigint[], %(ceilings)s::bigint[])
+    as a (metric, periodic, limit_value, ceiling)
 on conflict (organization_id, metric, period_start) do nothing
 """
 
@@ -30,7 +31,8 @@ _APPLY: LiteralString = """
 with locked as materialized (
   select c.metric, c.period_start, a.limit_value, a.ceiling
     from billing.quota_counters c
-    join unnest(%(metrics)s::text[], %(limits)s::bigint[], %(ceilings)s::bigint[]) as a (metric, limit_value, ceiling) on a.metric = c.metric
+    join unnest(%(metrics)s::text[], %(limits)s::bigint[], %(ceilings)s::bigint[]) as a (metric, limit_value, ceiling)
+      on a.metric = c.metric
    where c.organization_id = %(organization_id)s and c.period_end > %(at)s
    order by c.metric
      for update of c
@@ -119,4 +121,3 @@ def _bounds(allowances: Allowances) -> dict[str, object]:
         "limits": [int8(allowances[metric].limit) for metric in COUNTED],
         "ceilings": [int8(allowances[metric].ceiling) for metric in COUNTED],
     }
-

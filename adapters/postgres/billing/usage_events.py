@@ -16,8 +16,8 @@ with written as (
   insert into billing.usage_events
          (organization_id, id, metric, quantity, estimated, cost_micro, currency, cause, cause_id, occurred_at, recorded_at)
   select %(organization_id)s, u.id, u.metric, u.quantity, u.estimated, u.cost_micro, u.currency, u.cause, u.cause_id, u.occurred_at, %(at)s
-    from unnest(%(ids)b::uuid[], %(metrics)s::text[], %(quantities)b::bigint[], %(estimated)b::boolean[], %(costs)s::bigint[], %(currencies)s::text[],
-                %(causes)s::text[], %(cause_ids)b::uuid[], %(occurred_at)b::timestamptz[])
+    from unnest(%(ids)b::uuid[], %(metrics)s::text[], %(quantities)b::bigint[], %(estimated)b::boolean[],
+                %(costs)s::bigint[], %(currencies)s::text[], %(causes)s::text[], %(cause_ids)b::uuid[], %(occurred_at)b::timestamptz[])
       as u (id, metric, quantity, estimated, cost_micro, currency, cause, cause_id, occurred_at)
   on conflict (organization_id, id) do nothing
   returning metric, quantity, occurred_at

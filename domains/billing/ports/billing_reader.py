@@ -44,7 +44,10 @@ class BillingReader(Protocol):
         ...
 
     async def counters(self, principal: Principal, at: datetime) -> tuple[SubscriptionRecord, Sequence[CounterReading]]:
-        """Return the subscription with the counters of the period around `at`; a counter that was not opened is missing. Raises `NotFound`."""
+        """Return the subscription with the counters of the period around `at`; a counter that was not opened is missing.
+
+        Raises `NotFound`.
+        """
         ...
 
     async def usage_totals(self, principal: Principal, start: datetime, end: datetime) -> Sequence[UsageTotal]:

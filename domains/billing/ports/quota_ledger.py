@@ -13,7 +13,8 @@ from shared_kernel.unit_of_work import UnitOfWork
 class QuotaLedger(Protocol):
     """Counters and reservations of one organisation, changed inside the caller's unit of work.
 
-    Two books must agree at every moment: what a counter has taken is the sum of the usage events of its metric and period and of what open reservations
+    Two books must agree at every moment: what a counter has taken is the sum of the usage events of its metric and period and of what
+    open reservations
     hold of it. Counters are locked in the order of their metrics, so that two units cannot wait for each other.
     """
 

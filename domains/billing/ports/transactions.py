@@ -40,9 +40,20 @@ class QuotaCounters(Protocol):
 class BillingTransaction(Protocol):
     """An open transaction of billing."""
 
-    unit: UnitOfWork
-    subscriptions: Subscriptions
-    counters: QuotaCounters
+    @property
+    def unit(self) -> UnitOfWork:
+        """What other contexts' commands may join."""
+        ...
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """The subscription."""
+        ...
+
+    @property
+    def counters(self) -> QuotaCounters:
+        """Its counters."""
+        ...
 
 
 class BillingTransactions(Protocol):

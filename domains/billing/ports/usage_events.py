@@ -13,7 +13,8 @@ class UsageEvents(Protocol):
     async def record(self, organization_id: UUID, batch: Sequence[UsageEvent]) -> int:
         """Write those of `batch` that are new and return how many that were, in a transaction of its own.
 
-        Counters follow: what has happened counts, even beyond a limit, in the period in which it happened. Events that are known already, in the book or twice in
+        Counters follow: what has happened counts, even beyond a limit, in the period in which it happened. Events that are known already,
+        in the book or twice in
         the batch, change nothing.
         """
         ...

@@ -37,7 +37,10 @@ class GetUsageHandler:
     clock: Clock
 
     async def __call__(self, query: GetUsage) -> UsageView:
-        """Return the totals. Raises `NotFound` without an account, `InvalidInput` for a span that ends before it begins or times without zone."""
+        """Return the totals.
+
+        Raises `NotFound` without an account, `InvalidInput` for a span that ends before it begins or times without zone.
+        """
         start, end = query.start, query.end
         for name, moment in (("from", start), ("to", end)):
             if moment is not None and moment.tzinfo is None:

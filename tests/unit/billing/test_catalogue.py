@@ -3,7 +3,8 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.billing.errors import AddOnNotAvailable, UnknownPlan
 from contracts.billing.metrics import CAPACITIES, METERED_ONLY, PERIODIC, Metric, shown
@@ -77,7 +78,10 @@ def test_the_free_plan_is_a_hard_stop_everywhere() -> None:
 
 
 def test_the_published_numbers() -> None:
-    limits = {plan.name: {metric.value: shown(metric, a.limit) if a.limit is not None else None for metric, a in plan.allowances.items()} for plan in PLANS}
+    limits = {
+        plan.name: {metric.value: shown(metric, a.limit) if a.limit is not None else None for metric, a in plan.allowances.items()}
+        for plan in PLANS
+    }
     assert limits == {
         "FREE": _limits(1, 1, 10, 5, 0.5, 1, 100, 1_000, 0),
         "PRO": _limits(5, 5, 200, 25, 10, 5, 2_000, 20_000, 50_000),
@@ -94,7 +98,17 @@ def test_the_published_numbers() -> None:
 
 
 def _limits(*values: float | None) -> dict[str, float | None]:
-    metrics = ("agents", "knowledge_bases", "documents", "upload_mb", "storage_gb", "team_members", "conversations", "messages_ai", "api_calls")
+    metrics = (
+        "agents",
+        "knowledge_bases",
+        "documents",
+        "upload_mb",
+        "storage_gb",
+        "team_members",
+        "conversations",
+        "messages_ai",
+        "api_calls",
+    )
     return dict(zip(metrics, values, strict=True))
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from contracts.billing.commands import ReservationLine, UsageLine
 from contracts.billing.metrics import Metric
-from shared_kernel.errors import FieldError, InvalidInput
 from domains.billing.use_cases.get_usage import GetUsage, GetUsageHandler
+from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.identifiers import new_id
 from tests.fakes.billing import BillingStore
 from tests.port_contracts.quotas import BEGIN, BillingWorld, give_back, opened, reserve, settle, take

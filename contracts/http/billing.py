@@ -1,0 +1,144 @@
+"""Billing over HTTP.
+
+Quantities of `storage_gb` are gigabytes (10^9 bytes), also in usage. A limit of `null` is unlimited.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from contracts.http.base import Money, Response
+
+Quantity = int | float
+
+
+class OverageBody(Response):
+    """What may be used beyond the limit: at most `cap` more, at `price` per unit."""
+
+    price: Money
+    cap: Quantity
+
+
+class LimitBody(Response):
+    """The limit of one metric; without `overage` it is a hard stop."""
+
+    metric: str
+    limit: Quantity | None
+    overage: OverageBody | None
+
+
+class PlanBody(Response):
+    """A plan of the catalogue. Prices are before tax. Plans that are not `self_service` are sold by people."""
+
+    slug: str
+    name: str
+    monthly_price: Money
+    yearly_price: Money
+    self_service: bool
+    trial_days: int
+    limits: list[LimitBody]
+    features: list[str]
+    channels: list[str]
+    agent_rate_per_minute: int
+    monthly_credits: int
+    analytics_retention_days: int
+    takes_add_ons: bool
+
+
+class AddOnBody(Response):
+    """Raises the limit of `metric` by `bonus` for each one bought, at `monthly_price` each."""
+
+    slug: str
+    metric: str
+    bonus: Quantity
+    monthly_price: Money
+    maximum_quantity: int
+
+
+class CreditPackBody(Response):
+    """Credits bought at once."""
+
+    credits: int
+    price: Money
+
+
+class CatalogueBody(Response):
+    """Everything that is sold; `items` are the plans, the smallest first."""
+
+    items: list[PlanBody]
+    next_cursor: str | None
+    add_ons: list[AddOnBody]
+    credit_packs: list[CreditPackBody]
+
+
+class SubscriptionBody(Response):
+    """What the organisation has bought, and what that gives it (add-ons included) in the current period."""
+
+    plan: str
+    plan_name: str
+    status: str
+    add_ons: dict[str, int]
+    anchor_day: int
+    started_at: datetime
+    period_start: datetime
+    period_end: datetime
+    limits: list[LimitBody]
+    features: list[str]
+    channels: list[str]
+    agent_rate_per_minute: int
+
+
+class QuotaBody(Response):
+    """One quota. `used` is spent, `reserved` is held by what runs now, `overage` is how much of both is beyond the limit.
+
+    Without a period it is a capacity, which does not start anew.
+    """
+
+    metric: str
+    limit: Quantity | None
+    used: Quantity
+    reserved: Quantity
+    period_start: datetime | None
+    period_end: datetime | None
+    overage: Quantity
+
+
+class UsageTotalBody(Response):
+    """What was used of a metric, and what it cost in minor units, rounded half up; `null` when it has no cost."""
+
+    metric: str
+    quantity: Quantity
+    estimated: bool
+    cost: Money | None
+
+
+class UsageBody(Response):
+    """Usage from `period_start` (included) to `period_end` (excluded)."""
+
+    period_start: datetime
+    period_end: datetime
+    totals: list[UsageTotalBody]
+
+
+class UsageEventBody(Response):
+    """One thing that was counted.
+
+    `cost` is rounded half up to minor units; `cost_micro` is the same exactly, in millionths of a minor unit: one turn often costs less
+    than a cent.
+    """
+
+    id: UUID
+    metric: str
+    quantity: Quantity
+    estimated: bool
+    cost: Money | None
+    cost_micro: int | None
+    cause: str
+    cause_id: UUID
+    occurred_at: datetime
+
+
+class UsageEventList(Response):
+    """A page of usage events, the newest first."""
+
+    items: list[UsageEventBody]
+    next_cursor: str | None
