@@ -342,7 +342,16 @@ class InMemoryIdentityReading:
         return self._member(found)
 
     async def api_keys(self, principal: Principal, page: PageRequest) -> Page[ApiKeyRow]:
-        rows = [
+        return _page(self._api_keys(principal), page, newest=True)
+
+    async def api_key(self, principal: Principal, api_key_id: UUID) -> ApiKeyRow:
+        found = next((row for row in self._api_keys(principal) if row.id == api_key_id), None)
+        if found is None:
+            raise NotFound
+        return found
+
+    def _api_keys(self, principal: Principal) -> list[ApiKeyRow]:
+        return [
             ApiKeyRow(
                 id=k.id,
                 name=k.name,
@@ -358,7 +367,6 @@ class InMemoryIdentityReading:
             for k in reversed(self.store.all(ApiKey))
             if k.organization_id == principal.tenant
         ]
-        return _page(rows, page, newest=True)
 
     async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
         mine = [s for s in self.store.all(Session) if s.user_id == principal.id and s.revoked_at is None and s.expires_at > at]

@@ -274,7 +274,7 @@ class IdentityContract:
             with pytest.raises(VerificationInvalid):
                 await house.verify_email(VerifyEmail(email="ada@example.com", code=code, session=SessionKind.TOKEN, requested_by=VISITOR))
             token = await house.newest_token()
-            assert await house.verify_email(VerifyEmail(token=token, session=SessionKind.TOKEN, requested_by=VISITOR))
+            assert await house.verify_email(VerifyEmail(token=token, session=SessionKind.TOKEN, requested_by=VISITOR)) is not None
 
     async def test_proofs_that_prove_nothing(self) -> None:
         async with self.open() as house:
@@ -338,7 +338,7 @@ class IdentityContract:
                 await house.log_in(replace(wrong, password=PASSWORD))
             assert 0 < int(str(locked.value.extra["retry_after"])) <= 900
             elsewhere = Principal.anonymous(Origin(ip_address="198.51.100.1"))
-            assert await house.log_in(replace(wrong, password=PASSWORD, requested_by=elsewhere))
+            assert await house.log_in(replace(wrong, password=PASSWORD, requested_by=elsewhere)) is not None
 
     async def test_two_tabs_refresh_at_once_and_get_the_very_same_tokens(self) -> None:
         async with self.open() as house:
@@ -350,7 +350,7 @@ class IdentityContract:
             assert one.refresh_token != signed_in.refresh_token
             house.clock.pass_by(seconds=29)
             assert (await house.refresh(command)).refresh_token == one.refresh_token
-            assert await house.principal(one)
+            assert await house.principal(one) is not None
 
     async def test_a_refresh_token_used_again_after_the_grace_ends_the_session(self) -> None:
         async with self.open() as house:
@@ -397,7 +397,7 @@ class IdentityContract:
                 await house.principal(signed_in)
             with pytest.raises(Unauthenticated):
                 await house.refresh(RefreshSession(refresh_token=signed_in.refresh_token, kind=SessionKind.TOKEN, requested_by=VISITOR))
-            assert await house.principal(other)
+            assert await house.principal(other) is not None
 
     # organisations and members
 
@@ -474,7 +474,7 @@ class IdentityContract:
             user = await house.member()
             member_id = await house.join(owner, user, Role.ADMIN)
             inside = await house.switch(SwitchOrganization(organization_id=owner.tenant, requested_by=await house.principal(user)))
-            assert await house.principal(inside)
+            assert await house.principal(inside) is not None
             await house.remove_member(RemoveMember(member_id=member_id, requested_by=owner))
             with pytest.raises(Unauthenticated):
                 await house.principal(inside)
@@ -546,7 +546,7 @@ class IdentityContract:
                 CreateApiKey(name="Short", requested_by=owner, expires_at=house.clock.now() + timedelta(hours=1))
             )
             for plaintext in (short.plaintext, demo.api_key):
-                assert await house.authentication.bearer(plaintext, organization_id=None, origin=Origin())
+                assert await house.authentication.bearer(plaintext, organization_id=None, origin=Origin()) is not None
             other = short.plaintext.replace("lun_live_", "lun_sbx_")
             with pytest.raises(Unauthenticated):
                 await house.authentication.bearer(other, organization_id=None, origin=Origin())
@@ -556,6 +556,9 @@ class IdentityContract:
             keys = (await house.reading.api_keys(owner, PageRequest())).items
             assert [k.name for k in keys] == ["Short", "Demo"]
             assert all(k.last_used_at is not None for k in keys)
+            assert await house.reading.api_key(owner, keys[0].id) == keys[0]
+            with pytest.raises(NotFound):
+                await house.reading.api_key(await house.principal(await house.member()), keys[0].id)
             await house.revoke_api_key(RevokeApiKey(api_key_id=keys[1].id, requested_by=owner))
             await house.revoke_api_key(RevokeApiKey(api_key_id=keys[1].id, requested_by=owner))
             with pytest.raises(Unauthenticated):

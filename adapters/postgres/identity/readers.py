@@ -25,6 +25,11 @@ select m.id, m.user_id, u.email, u.full_name, m.role, m.joined_at
   from identity.memberships m join identity.users u on u.id = m.user_id
  where m.organization_id = %(organization)s
 """
+_API_KEY: LiteralString = """
+select id, name, prefix_shown, scopes, sandbox, created_by, created_at, expires_at, last_used_at, revoked_at
+  from identity.api_keys
+ where organization_id = %(organization)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +117,17 @@ class PostgresIdentityReading:
         """Read API keys by id, the newest first."""
         rows = await self.database.rows(
             principal,
-            """
-            select id, name, prefix_shown, scopes, sandbox, created_by, created_at, expires_at, last_used_at, revoked_at
-              from identity.api_keys
-             where organization_id = %(organization)s and (%(after)s::uuid is null or id < %(after)s)
-             order by id desc limit %(limit)s
-            """,
+            _API_KEY + " and (%(after)s::uuid is null or id < %(after)s) order by id desc limit %(limit)s",
             {"organization": principal.tenant, "after": _after(page), "limit": page.limit + 1},
         )
-        return _page([ApiKeyRow(**{**row, "scopes": tuple(row["scopes"])}) for row in rows], page)
+        return _page([_api_key(row) for row in rows], page)
+
+    async def api_key(self, principal: Principal, api_key_id: UUID) -> ApiKeyRow:
+        """Read one API key."""
+        row = await self.database.row(principal, _API_KEY + " and id = %(id)s", {"organization": principal.tenant, "id": api_key_id})
+        if row is None:
+            raise NotFound
+        return _api_key(row)
 
     async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
         """Read the caller's sessions that go on."""
@@ -152,6 +159,10 @@ def _account(row: Row | None) -> Account | None:
 
 def _member(row: Row) -> MemberRow:
     return MemberRow(**{**row, "role": Role(row["role"])})
+
+
+def _api_key(row: Row) -> ApiKeyRow:
+    return ApiKeyRow(**{**row, "scopes": tuple(row["scopes"])})
 
 
 def _after(page: PageRequest) -> UUID | None:

@@ -101,6 +101,10 @@ class IdentityReading(Protocol):
         """Return API keys, newest first, revoked ones too. Raises `InvalidInput` for a cursor that is not ours."""
         ...
 
+    async def api_key(self, principal: Principal, api_key_id: UUID) -> ApiKeyRow:
+        """Return one API key. Raises `NotFound`."""
+        ...
+
     async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
         """Return the devices on which the person is signed in, the one last seen first."""
         ...

@@ -79,11 +79,11 @@ class TestIdentityInPostgres(IdentityContract):
             try:
                 for table, key in (("organizations", "id"), ("memberships", "organization_id"), ("api_keys", "organization_id")):
                     for who, expected in ((tenant(ada.tenant), {ada.tenant}), (tenant(None), set[UUID]())):
-                        rows = await database.rows(who, f"select distinct {key} as key from identity.{table}")  # type: ignore[arg-type]  # noqa: S608
+                        rows = await database.rows(who, f"select distinct {key} as key from identity.{table}")  # noqa: S608
                         assert {row["key"] for row in rows} <= expected
                     changed = await database.rows(
                         tenant(ada.tenant),
-                        f"update identity.{table} set version = version where {key} = %s returning 1",  # type: ignore[arg-type]  # noqa: S608
+                        f"update identity.{table} set version = version where {key} = %s returning 1",  # noqa: S608
                         (bob.tenant,),
                     )
                     assert changed == []
@@ -107,7 +107,10 @@ class TestIdentityInPostgres(IdentityContract):
 
             async def metered() -> int:
                 rows = await self.superuser.run(
-                    "select coalesce(sum(quantity), 0)::int as calls from billing.usage_events where organization_id = %s and metric = 'api_calls'",
+                    """
+                    select coalesce(sum(quantity), 0)::int as calls
+                      from billing.usage_events where organization_id = %s and metric = 'api_calls'
+                    """,
                     (owner.tenant,),
                 )
                 return int(rows[0]["calls"])
