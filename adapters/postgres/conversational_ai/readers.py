@@ -26,7 +26,8 @@ T = TypeVar("T")
 I = TypeVar("I", bound=_Identified)  # noqa: E741 - short for an identified row
 
 _AGENT: LiteralString = """
-select a.id, a.name, a.slug, a.description, a.template_slug, a.status, a.draft as settings, a.published_number as published_version, a.published_at,
+select a.id, a.name, a.slug, a.description, a.template_slug, a.status, a.draft as settings, a.published_number as published_version,
+a.published_at,
        a.unpublished_changes, a.created_at, a.updated_at, a.version,
        (select coalesce(array_agg(k.knowledge_base_id order by k.position), '{}')
           from conversational_ai.agent_knowledge_bases k
@@ -58,7 +59,8 @@ select b.id, b.name, b.description, b.language, b.created_at, b.updated_at, b.ve
 _BASE_BY_ID: LiteralString = _BASE + " and b.id = %(id)s"
 _BASES: LiteralString = _BASE + " and (%(after)s::uuid is null or b.id < %(after)s) order by b.id desc limit %(limit)s"
 _SOURCES: LiteralString = """
-select s.id, s.knowledge_base_id, s.name, s.kind, s.language, s.status, s.error, s.passages_done, s.passages_total, s.size_bytes, s.created_at,
+select s.id, s.knowledge_base_id, s.name, s.kind, s.language, s.status, s.error, s.passages_done, s.passages_total, s.size_bytes,
+s.created_at,
        s.updated_at, s.indexed_at
   from conversational_ai.knowledge_bases b
   left join lateral (

@@ -42,7 +42,7 @@ class SettingsAsJson(TypeDecorator[AgentSettings]):
     impl = Json
     cache_ok = True
 
-    def process_bind_param(self, value: AgentSettings | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002 - SQLAlchemy's signature
+    def process_bind_param(self, value: AgentSettings | None, dialect: Dialect) -> dict[str, Any] | None:  # noqa: ARG002 - its signature
         """Return the JSON to store."""
         return None if value is None else msgspec.to_builtins(value)
 
@@ -207,9 +207,7 @@ passages = Table(
     ),
     schema=SCHEMA,
 )
-Index(
-    "uq_passages_ordinal", passages.c.organization_id, passages.c.source_id, passages.c.source_version, passages.c.ordinal, unique=True
-)
+Index("uq_passages_ordinal", passages.c.organization_id, passages.c.source_id, passages.c.source_version, passages.c.ordinal, unique=True)
 
 mappings.map_imperatively(AgentVersion, agent_versions)
 mappings.map_imperatively(Attachment, agent_knowledge_bases)

@@ -40,7 +40,8 @@ _FORGET_BASE: LiteralString = "delete from conversational_ai.knowledge_bases whe
 _WRITE: LiteralString = """
 insert into conversational_ai.passages
        (organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, content_hash, embedding_model)
-select organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, decode(content_hash, 'hex'), embedding_model
+select organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, decode(content_hash, 'hex'),
+embedding_model
   from jsonb_to_recordset(%s) as p (organization_id uuid, id uuid, knowledge_base_id uuid, source_id uuid, source_version integer,
                                     ordinal integer, text text, locator jsonb, content_hash text, embedding_model text)
 """
@@ -145,9 +146,7 @@ class PostgresKnowledgeSources:
         await self.scope.session.flush()
         self.scope.add(source)
         await self.scope.session.flush()
-        await self.scope.execute(
-            _KEEP_CONTENT, (source.organization_id, source.id, source.content_version, Jsonb(_content_json(content)))
-        )
+        await self.scope.execute(_KEEP_CONTENT, (source.organization_id, source.id, source.content_version, Jsonb(_content_json(content))))
 
     async def get(self, base_id: UUID, source_id: UUID) -> KnowledgeSource:
         """Select it for update."""

@@ -1,8 +1,8 @@
 """An agent: who answers, how, and from which knowledge.
 
-The draft is edited freely; publishing freezes it as a numbered version, and conversations are answered by the live version alone. Rolling back makes
-an earlier version live again and leaves the draft as it is. The attached knowledge bases are not part of a version: attaching, detaching and what is in
-them take effect at once, since who adds knowledge expects answers from it.
+The draft is edited freely; publishing freezes it as a numbered version, and conversations are answered by the live version alone. Rolling
+back makes an earlier version live again and leaves the draft as it is. The attached knowledge bases are not part of a version: attaching,
+detaching and what is in them take effect at once, since who adds knowledge expects answers from it.
 """
 
 import re
@@ -29,9 +29,9 @@ MESSAGE_LENGTH = 2_000
 MOST_PASSAGES = 20
 MOST_KNOWLEDGE_BASES = 50
 
-#: Least cosine similarity of a passage that is used for an answer. Measured with multilingual-e5-small, whose similarities crowd together: of English
-#: questions the right passage scored .825 or more for 95 % and the best passage for an unrelated question .75 to .82; on long French help texts the right
-#: one scored .86 or more for 95 %, unrelated ones .80 to .86.
+#: Least cosine similarity of a passage that is used for an answer. Measured with multilingual-e5-small, whose similarities crowd together:
+#: of English questions the right passage scored .825 or more for 95 % and the best passage for an unrelated question .75 to .82; on long
+#: French help texts the right one scored .86 or more for 95 %, the best for an unrelated question .80 to .86.
 DEFAULT_CUT_OFF = 0.82
 
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -114,10 +114,11 @@ class AgentChanges(TypedDict, total=False):
 class AgentSettings:
     """How an agent answers: what a version freezes.
 
-    `languages` are those it may answer in, its main one first. `fallback_message` is said when the knowledge holds no answer. `temperature` of `None` leaves it to
-    the provider; `max_tokens` bounds one answer; `context_window` counts the earlier messages that the model sees. `retrieval_passages` is how many passages
-    an answer may use and `retrieval_cut_off` their least similarity (cosine, 0–1); `escalation_threshold` is the confidence (0–1) below which a person should take
-    over: three settings, not one. Raises `InvalidInput` naming every wrong field.
+    `languages` are those it may answer in, its main one first. `fallback_message` is said when the knowledge holds no answer. `temperature`
+    of `None` leaves it to the provider; `max_tokens` bounds one answer; `context_window` counts the earlier messages that the model sees.
+    `retrieval_passages` is how many passages an answer may use and `retrieval_cut_off` their least similarity (cosine, 0–1);
+    `escalation_threshold` is the confidence (0–1) below which a person should take over: three settings, not one. Raises `InvalidInput`
+    naming every wrong field.
     """
 
     languages: tuple[Language, ...] = (Language.FRENCH,)
@@ -202,7 +203,8 @@ class AgentVersion:
 class Agent(Aggregate):
     """One agent of an organisation.
 
-    `latest_number` counts the versions ever published, `published_number` is the live one. `unpublished_changes` tells whether the draft differs from it.
+    `latest_number` counts the versions ever published, `published_number` is the live one. `unpublished_changes` tells whether the draft
+    differs from it.
     """
 
     AGGREGATE: ClassVar[str] = "agent"

@@ -1,8 +1,8 @@
 """Cutting a source into passages.
 
-A passage should be about one thing, be readable alone, and fit the embedding model. Texts are cut first at Markdown headings (those inside fenced code are
-code), then, where a section is too long, at the last paragraph, line, sentence or word that fits. Passages of one section overlap a little, so that a
-sentence at a seam is whole in at least one of them.
+A passage should be about one thing, be readable alone, and fit the embedding model. Texts are cut first at Markdown headings (those inside
+fenced code are code), then, where a section is too long, at the last paragraph, line, sentence or word that fits. Passages of one section
+overlap a little, so that a sentence at a seam is whole in at least one of them.
 """
 
 import re
@@ -23,7 +23,7 @@ HEADING_LENGTH = 200
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<title>\S.*?)[ \t]*#*[ \t]*$")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 #: Where a text may be cut, best first; the cut is after the match.
-_SEAMS = (re.compile(r"\n[ \t\r]*\n"), re.compile(r"\n"), re.compile(r"[.!?…][\"'»”)\]]*\s|[。！？]"), re.compile(r"\s"))
+_SEAMS = (re.compile(r"\n[ \t\r]*\n"), re.compile(r"\n"), re.compile(r"[.!?…][\"'»”)\]]*\s|[。\uff01\uff1f]"), re.compile(r"\s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ def chunks_of_text(text: str, *, size: int = SIZE, overlap: int = OVERLAP) -> li
 def chunks_of_pair(question: str, answer: str, *, offset: int, size: int = SIZE, overlap: int = OVERLAP) -> list[Chunk]:
     """Make one piece of a question and its answer, or, where the answer is too long, several that all carry the question.
 
-    The pair stands at `offset` of its source's text: the question, a line feed, the answer. The first piece begins with the question, the others have it as
-    their heading. A piece is longer than `size` only when the question leaves less than `LEAST_ANSWER_PART` characters.
+    The pair stands at `offset` of its source's text: the question, a line feed, the answer. The first piece begins with the question, the
+    others have it as their heading. A piece is longer than `size` only when the question leaves less than `LEAST_ANSWER_PART` characters.
     """
     whole = f"{question}\n{answer}"
     if len(whole) <= size:

@@ -17,7 +17,10 @@ DESCRIPTION_LENGTH = 500
 
 @dataclass(eq=False, kw_only=True)
 class KnowledgeBase(Aggregate):
-    """One knowledge base. Its sources are aggregates of their own. From its deletion on nothing of it is found; its content is removed soon after."""
+    """One knowledge base; its sources are aggregates of their own.
+
+    From its deletion on nothing of it is found; its content is removed soon after.
+    """
 
     AGGREGATE: ClassVar[str] = "knowledge_base"
 
@@ -66,9 +69,7 @@ class KnowledgeBase(Aggregate):
             return
         self.name, self.description, self.language = after["name"], after["description"], KnowledgeLanguage(after["language"])
         self.updated_at = at
-        self.note(
-            AuditNote(action="knowledge_base.edited", before={k: before[k] for k in changed}, after={k: after[k] for k in changed})
-        )
+        self.note(AuditNote(action="knowledge_base.edited", before={k: before[k] for k in changed}, after={k: after[k] for k in changed}))
 
     def delete(self, *, sources: int, at: datetime) -> None:
         """Delete the base with its `sources` sources. Raises `NotFound` when it was deleted already."""

@@ -129,8 +129,9 @@ def passages_of(source: "KnowledgeSource", content: SourceContent, new_id: Calla
 class KnowledgeSource(Aggregate):
     """One source of a knowledge base.
 
-    `size_bytes` is its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is found now (`None` until the first is
-    whole). `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what is being tried again.
+    `size_bytes` is its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is found now
+    (`None` until the first is whole). `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what
+    is being tried again.
     """
 
     AGGREGATE: ClassVar[str] = "knowledge_source"

@@ -11,8 +11,8 @@ from domains.conversational_ai.model.citation import Locator
 class Passage:
     """One piece of one version of a source.
 
-    `text` is exactly what stands at the locator's offsets of the source's text. `ordinal` counts from 0. `embedding_model` is `None` until the passage is in
-    the index.
+    `text` is exactly what stands at the locator's offsets of the source's text. `ordinal` counts from 0. `embedding_model` is `None` until
+    the passage is in the index.
     """
 
     id: UUID

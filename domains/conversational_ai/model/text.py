@@ -1,7 +1,7 @@
 """Texts that people give us: measured, and refused when they can't be stored.
 
-Postgres has no place for U+0000 in a text, and a lone surrogate is no character of any encoding. Both are refused with the field's name; taking them
-out would make passage offsets point beside the text that was sent.
+Postgres has no place for U+0000 in a text, and a lone surrogate is no character of any encoding. Both are refused with the field's name;
+taking them out would make passage offsets point beside the text that was sent.
 """
 
 from collections.abc import Sequence

@@ -130,5 +130,8 @@ class AgentsAndKnowledgeTransactions(Protocol):
     """Opens transactions."""
 
     def __call__(self, principal: Principal, *, completes: Delivery | None = None) -> AbstractAsyncContextManager[AgentsAndKnowledge]:
-        """Return a transaction of the principal's organisation; leaving it saves, audits and publishes, an error inside leaves nothing behind."""
+        """Return a transaction of the principal's organisation.
+
+        Leaving it saves, audits and publishes; an error inside leaves nothing behind.
+        """
         ...

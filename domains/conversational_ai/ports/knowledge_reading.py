@@ -124,7 +124,7 @@ class KnowledgeReading(Protocol):
     ) -> Mapping[UUID, FoundPassage]:
         """Return those of the passages that may be shown, by id, in one round trip.
 
-        Left out are those of other organisations and other bases, of sources or bases that are deleted, of content that is not the source's whole and current
-        one, and those that another model embedded.
+        Left out are those of other organisations and other bases, of sources or bases that are deleted, of content that is not the source's
+        whole and current one, and those that another model embedded.
         """
         ...

@@ -36,7 +36,8 @@ class AddKnowledgeSourceHandler:
     async def __call__(self, command: AddKnowledgeSource) -> KnowledgeSourceRow:
         """Store the source; it is indexed in the background and found when it is ready.
 
-        It takes one of the plan's documents, metered here once, and its bytes of storage. Raises `NotFound` for the base, `InvalidInput`, `QuotaExceeded`.
+        It takes one of the plan's documents, metered here once, and its bytes of storage. Raises `NotFound` for the base, `InvalidInput`,
+        `QuotaExceeded`.
         """
         at = self.clock.now()
         async with self.transactions(command.requested_by) as tx:

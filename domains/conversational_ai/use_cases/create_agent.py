@@ -42,12 +42,13 @@ class CreateAgentHandler:
         """Make a draft; it takes one of the plan's agents.
 
         The template's words are in the first of the agent's languages. Without a model it gets the installation's default.
-        Raises `InvalidInput` naming the fields, `SlugTaken` for a slug that was asked for, `NotFound` for a knowledge base, `QuotaExceeded`.
+        Raises `InvalidInput` naming the fields, `SlugTaken` for a slug that was asked for, `NotFound` for a knowledge base,
+        `QuotaExceeded`.
         """
         organization_id, at, agent_id = command.requested_by.tenant, self.clock.now(), new_id()
         languages = command.settings.get("languages") or (Language.FRENCH,)
         template = template_named(command.template_slug)
-        chosen = cast(AgentChanges, {**template.settings_in(languages[0]), **command.settings})
+        chosen = cast("AgentChanges", {**template.settings_in(languages[0]), **command.settings})
         settings = AgentSettings(model=self.models.default).changed(chosen)
         async with self.transactions(command.requested_by) as tx:
             slug = command.slug

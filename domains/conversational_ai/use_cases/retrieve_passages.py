@@ -33,19 +33,26 @@ class RetrievePassages:
         if not knowledge_base_ids:
             return []
         vector = await self.embeddings.embed_query(question)
-        for wanted in (limit * _SPARE, limit * _MANY_SPARE):
-            matches = await self.index.search(organization_id, knowledge_base_ids, vector, wanted)
-            near = [m for m in matches if m.score >= cut_off]
-            found = await self.reading.passages(
-                organization_id,
-                [m.passage_id for m in near],
-                knowledge_base_ids=knowledge_base_ids,
-                embedding_model=self.embeddings.name,
-            ) if near else {}
-            shown = [(m, found[m.passage_id]) for m in near if m.passage_id in found][:limit]
-            if len(shown) == limit or len(near) < wanted:
-                break
-        return [_citable(number, match, passage) for number, (match, passage) in enumerate(shown, start=1)]
+        shown, exhausted = await self._nearest(organization_id, knowledge_base_ids, vector, cut_off, limit * _SPARE)
+        if len(shown) < limit and not exhausted:
+            shown, _ = await self._nearest(organization_id, knowledge_base_ids, vector, cut_off, limit * _MANY_SPARE)
+        return [_citable(number, match, passage) for number, (match, passage) in enumerate(shown[:limit], start=1)]
+
+    async def _nearest(
+        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], cut_off: float, wanted: int
+    ) -> tuple[list[tuple[PassageMatch, FoundPassage]], bool]:
+        """Return those of the `wanted` nearest that may be shown, and whether asking for more could not find more."""
+        matches = await self.index.search(organization_id, knowledge_base_ids, vector, wanted)
+        near = [m for m in matches if m.score >= cut_off]
+        if not near:
+            return [], True
+        found = await self.reading.passages(
+            organization_id,
+            [m.passage_id for m in near],
+            knowledge_base_ids=knowledge_base_ids,
+            embedding_model=self.embeddings.name,
+        )
+        return [(m, found[m.passage_id]) for m in near if m.passage_id in found], len(near) < wanted
 
 
 def _citable(number: int, match: PassageMatch, passage: FoundPassage) -> CitablePassage:

@@ -48,6 +48,4 @@ class SearchKnowledgeHandler:
             ]
         )
         base = await self.reading.base(query.requested_by, query.knowledge_base_id)
-        return await self.retrieval.passages(
-            query.requested_by.tenant, [base.id], query.query, limit=query.limit, cut_off=_NO_CUT_OFF
-        )
+        return await self.retrieval.passages(query.requested_by.tenant, [base.id], query.query, limit=query.limit, cut_off=_NO_CUT_OFF)

@@ -98,7 +98,8 @@ def upgrade() -> None:
           kind text not null,
           language text not null,
           size_bytes bigint not null,
-          status text not null constraint ck_knowledge_sources_status_known check (status in ('pending', 'processing', 'ready', 'failed')),
+          status text not null
+            constraint ck_knowledge_sources_status_known check (status in ('pending', 'processing', 'ready', 'failed')),
           error text,
           content_version integer not null,
           indexed_version integer,

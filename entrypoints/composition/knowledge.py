@@ -1,0 +1,82 @@
+"""Agents and knowledge."""
+
+from dishka import Provider, Scope, provide
+
+from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading
+from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
+from adapters.postgres.database import Database
+from adapters.postgres.messaging.deliveries import MOST_ATTEMPTS, PostgresWorkLease, ReceivedDeliveries
+from adapters.postgres.unit_of_work import UnitsOfWork
+from domains.conversational_ai.ports.agent_reading import AgentReading
+from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.ports.embeddings import Embeddings
+from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading
+from domains.conversational_ai.ports.passage_index import PassageIndex
+from domains.conversational_ai.ports.retrieval import Retrieval
+from domains.conversational_ai.ports.work_lease import WorkLease
+from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSourceHandler
+from domains.conversational_ai.use_cases.archive_agent import ArchiveAgentHandler
+from domains.conversational_ai.use_cases.attach_knowledge import AttachKnowledgeHandler
+from domains.conversational_ai.use_cases.create_agent import CreateAgentHandler
+from domains.conversational_ai.use_cases.create_demo_agent import CreateDemoAgentHandler
+from domains.conversational_ai.use_cases.create_knowledge_base import CreateKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSourceHandler
+from domains.conversational_ai.use_cases.edit_agent import EditAgentHandler
+from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
+from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
+from domains.conversational_ai.use_cases.publish_agent import PublishAgentHandler
+from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
+from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHandler
+from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledgeHandler
+from shared_kernel.clock import Clock
+
+
+class KnowledgeProvider(Provider):
+    """Agents, templates, knowledge, retrieval."""
+
+    scope = Scope.APP
+    create_agent = provide(CreateAgentHandler)
+    edit_agent = provide(EditAgentHandler)
+    publish_agent = provide(PublishAgentHandler)
+    roll_back_agent = provide(RollBackAgentHandler)
+    attach_knowledge = provide(AttachKnowledgeHandler)
+    archive_agent = provide(ArchiveAgentHandler)
+    create_knowledge_base = provide(CreateKnowledgeBaseHandler)
+    edit_knowledge_base = provide(EditKnowledgeBaseHandler)
+    delete_knowledge_base = provide(DeleteKnowledgeBaseHandler)
+    add_source = provide(AddKnowledgeSourceHandler)
+    delete_source = provide(DeleteKnowledgeSourceHandler)
+    search_knowledge = provide(SearchKnowledgeHandler)
+    create_demo_agent = provide(CreateDemoAgentHandler)
+    forget_source = provide(ForgetSource)
+    forget_base = provide(ForgetKnowledgeBase)
+    retrieval = provide(RetrievePassages, provides=Retrieval)
+
+    @provide
+    def transactions(self, units: UnitsOfWork) -> AgentsAndKnowledgeTransactions:
+        """Units of work that see agents and knowledge."""
+        return PostgresAgentsAndKnowledgeTransactions(units)
+
+    @provide
+    def agent_reading(self, database: Database) -> AgentReading:
+        """Readers of agents."""
+        return PostgresAgentReading(database)
+
+    @provide
+    def knowledge_reading(self, database: Database) -> KnowledgeReading:
+        """Readers of knowledge."""
+        return PostgresKnowledgeReading(database)
+
+    @provide
+    def lease(self, received: ReceivedDeliveries, clock: Clock) -> WorkLease:
+        """The lease of a delivery."""
+        return PostgresWorkLease(received, clock)
+
+    @provide
+    def index_source(
+        self, transactions: AgentsAndKnowledgeTransactions, embeddings: Embeddings, index: PassageIndex, lease: WorkLease, clock: Clock
+    ) -> IndexSource:
+        """The indexing consumer."""
+        return IndexSource(transactions, embeddings, index, lease, clock, attempts=MOST_ATTEMPTS)
