@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -27,11 +26,18 @@ from domains.identity.model.sign_up import EmailAlreadyRegistered, VerificationA
 from domains.identity.ports.directory import Directory
 from domains.identity.ports.reading import IdentityReading
 from domains.identity.ports.standing import Standing
+from domains.identity.ports.tokens import NewApiKey
 from domains.identity.ports.transactions import IdentityTransactions
 from domains.identity.use_cases.change_member_role import ChangeMemberRole, ChangeMemberRoleHandler
 from domains.identity.use_cases.create_admin import CreateAdmin, CreateAdminHandler
 from domains.identity.use_cases.create_api_key import CreateApiKey, CreateApiKeyHandler
-from domains.identity.use_cases.create_demo_organization import DEMO_EMAIL, DEMO_SLUG, CreateDemoOrganization, CreateDemoOrganizationHandler
+from domains.identity.use_cases.create_demo_organization import (
+    DEMO_EMAIL,
+    DEMO_SLUG,
+    CreateDemoOrganization,
+    CreateDemoOrganizationHandler,
+    DemoOrganization,
+)
 from domains.identity.use_cases.create_organization import CreateOrganization, CreateOrganizationHandler
 from domains.identity.use_cases.end_session import EndSession, EndSessionHandler
 from domains.identity.use_cases.facade import StandingAuthentication
@@ -113,7 +119,7 @@ class IdentityHouse:
         self.remove_member = RemoveMemberHandler(transactions, self.quotas, clock)
         self.create_api_key = CreateApiKeyHandler(transactions, RandomApiKeys(), self.entitlements, clock)
         self.revoke_api_key = RevokeApiKeyHandler(transactions, clock)
-        self.create_demo = CreateDemoOrganizationHandler(transactions, self.passwords, RandomApiKeys(), founding, clock)
+        self.create_demo = CreateDemoOrganizationHandler(transactions, self.passwords, founding, clock)
         self.create_admin = CreateAdminHandler(transactions, self.passwords, founding, clock)
         self.forget_spent = ForgetSpent(transactions, clock)
 
@@ -160,13 +166,19 @@ class IdentityHouse:
             tx.memberships.add(membership)
         return member_id
 
-    async def business(self) -> tuple[Principal, Any]:
-        """Return the owner of an organisation whose plan has API access."""
-        demo = await self.create_demo(CreateDemoOrganization(password=PASSWORD))
+    async def demo(self) -> tuple[DemoOrganization, NewApiKey]:
+        """Make the demo organisation; return it with its key."""
+        organization_id = new_id()
+        key = RandomApiKeys().new_api_key(organization_id, sandbox=False)
+        return await self.create_demo(CreateDemoOrganization(organization_id=organization_id, password=PASSWORD, key=key)), key
+
+    async def business(self) -> tuple[Principal, str]:
+        """Return the owner of an organisation whose plan has API access, and a key that may do everything."""
+        demo, key = await self.demo()
         signed_in = await self.log_in(
             LogIn(email=demo.email, password=PASSWORD, remember=False, session=SessionKind.TOKEN, requested_by=VISITOR)
         )
-        return await self.principal(signed_in), demo
+        return await self.principal(signed_in), key.plaintext
 
 
 async def outcomes(*calls: Awaitable[object]) -> list[object]:
@@ -504,7 +516,7 @@ class IdentityContract:
 
     async def test_a_suspended_organisation_is_refused_on_the_next_request(self) -> None:
         async with self.open() as house:
-            owner, demo = await house.business()
+            owner, api_key = await house.business()
             signed_in = await house.member()
             assert signed_in.organization is not None
             await house.suspend(signed_in.organization.id)
@@ -512,7 +524,7 @@ class IdentityContract:
                 await house.principal(signed_in)
             await house.suspend(owner.tenant)
             with pytest.raises(OrganizationSuspended):
-                await house.authentication.bearer(demo.api_key, organization_id=None, origin=Origin())
+                await house.authentication.bearer(api_key, organization_id=None, origin=Origin())
             [place] = await house.directory.places(signed_in.person.id)
             assert place.status is OrganizationStatus.SUSPENDED
 
@@ -541,11 +553,11 @@ class IdentityContract:
 
     async def test_a_key_ends_when_it_is_revoked_or_too_old(self) -> None:
         async with self.open() as house:
-            owner, demo = await house.business()
+            owner, api_key = await house.business()
             short = await house.create_api_key(
                 CreateApiKey(name="Short", requested_by=owner, expires_at=house.clock.now() + timedelta(hours=1))
             )
-            for plaintext in (short.plaintext, demo.api_key):
+            for plaintext in (short.plaintext, api_key):
                 assert await house.authentication.bearer(plaintext, organization_id=None, origin=Origin()) is not None
             other = short.plaintext.replace("lun_live_", "lun_sbx_")
             with pytest.raises(Unauthenticated):
@@ -562,7 +574,7 @@ class IdentityContract:
             await house.revoke_api_key(RevokeApiKey(api_key_id=keys[1].id, requested_by=owner))
             await house.revoke_api_key(RevokeApiKey(api_key_id=keys[1].id, requested_by=owner))
             with pytest.raises(Unauthenticated):
-                await house.authentication.bearer(demo.api_key, organization_id=None, origin=Origin())
+                await house.authentication.bearer(api_key, organization_id=None, origin=Origin())
             assert (await house.audited(owner.tenant)).count("api_key.revoked") == 1
 
     async def test_keys_need_a_plan_with_api_access(self) -> None:
@@ -576,12 +588,12 @@ class IdentityContract:
     async def test_the_demo_is_made_once(self) -> None:
         async with self.open() as house:
             assert await house.directory.organization_with_slug(DEMO_SLUG) is None
-            demo = await house.create_demo(CreateDemoOrganization(password=PASSWORD))
+            demo, key = await house.demo()
             assert await house.directory.organization_with_slug(DEMO_SLUG) == demo.organization_id
-            caller = await house.authentication.bearer(demo.api_key, organization_id=None, origin=Origin())
+            caller = await house.authentication.bearer(key.plaintext, organization_id=None, origin=Origin())
             assert caller.permissions == frozenset(Permission)
             with pytest.raises(EmailAlreadyRegistered):
-                await house.create_demo(CreateDemoOrganization(password=PASSWORD))
+                await house.demo()
             assert demo.email == DEMO_EMAIL
 
     async def test_an_administrator_is_made_by_operators(self) -> None:

@@ -59,8 +59,8 @@ class TestIdentityInPostgres(IdentityContract):
             await house.ask_for_account("ada@example.com")
             token = await house.newest_token()
             signed_in = await house.verify_email(VerifyEmail(token=token, session=SessionKind.TOKEN, requested_by=VISITOR))
-            _, demo = await house.business()
-            secrets = (token, signed_in.access_token, signed_in.refresh_token, signed_in.csrf_token, demo.api_key)
+            _, api_key = await house.business()
+            secrets = (token, signed_in.access_token, signed_in.refresh_token, signed_in.csrf_token, api_key)
             tables = await self.superuser.run(
                 "select schemaname, tablename from pg_tables where schemaname in ('identity', 'messaging', 'governance', 'billing')"
             )
@@ -103,7 +103,7 @@ class TestIdentityInPostgres(IdentityContract):
 
     async def test_each_call_of_a_key_is_metered_and_a_refused_one_is_not(self) -> None:
         async with self.open() as house:
-            owner, demo = await house.business()
+            owner, api_key = await house.business()
 
             async def metered() -> int:
                 rows = await self.superuser.run(
@@ -116,20 +116,20 @@ class TestIdentityInPostgres(IdentityContract):
                 return int(rows[0]["calls"])
 
             for _ in range(3):
-                await house.authentication.bearer(demo.api_key, organization_id=None, origin=Origin())
+                await house.authentication.bearer(api_key, organization_id=None, origin=Origin())
             assert await metered() == 3
-            forged = demo.api_key[:-4] + ("0000" if not demo.api_key.endswith("0000") else "1111")
+            forged = api_key[:-4] + ("0000" if not api_key.endswith("0000") else "1111")
             with pytest.raises(Unauthenticated):
                 await house.authentication.bearer(forged, organization_id=None, origin=Origin())
             assert await metered() == 3
 
     async def test_the_first_call_of_a_period_opens_it(self) -> None:
         async with self.open() as house:
-            owner, demo = await house.business()
+            owner, api_key = await house.business()
             await self.superuser.run(
                 "delete from billing.quota_counters where organization_id = %s and metric = 'api_calls'", (owner.tenant,)
             )
-            caller = await house.authentication.bearer(demo.api_key, organization_id=None, origin=Origin())
+            caller = await house.authentication.bearer(api_key, organization_id=None, origin=Origin())
             assert caller.tenant == owner.tenant
 
     async def test_a_plan_without_calls_left_says_so(self) -> None:
