@@ -169,8 +169,11 @@ class Settings:
         return self.rate_limit_development_factor if self.development else 1
 
     @classmethod
-    def load(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read the settings. Raises `SettingsError` that names every wrong or missing one."""
+    def load(cls, environment: Mapping[str, str] | None = None, *, without: frozenset[str] = frozenset()) -> Self:
+        """Read the settings. Raises `SettingsError` that names every wrong or missing one.
+
+        The required ones named in `without` may be missing: a process that does not use them gets them empty.
+        """
         environment = os.environ if environment is None else environment
         problems: list[str] = []
         from_file = _read_file(environment.get(FILE_VARIABLE), problems)
@@ -183,7 +186,9 @@ class Settings:
             variable = PREFIX + name.upper()
             text = environment.get(variable, from_file.get(name))
             if text is None or text == "":
-                if setting.default is MISSING:
+                if setting.default is MISSING and name in without:
+                    values[name] = () if name == "secret_key" else ""
+                elif setting.default is MISSING:
                     problems.append(f"{variable}: is missing")
                 continue
             try:

@@ -118,6 +118,7 @@ _BEAT: LiteralString = """
 insert into conversational_ai.turn_runners (id, heard_at) values (%(runner)s, %(at)s) on conflict (id) do update set heard_at = excluded.heard_at
 """
 _LEAVE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where id = %(runner)s"
+_ALL_GONE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity'"
 _FORGET: LiteralString = """
 delete from conversational_ai.turn_runners r where heard_at < %(before)s
    and not exists (select 1 from conversational_ai.turns t where t.runner_id = r.id and t.state = 'running')
@@ -252,6 +253,10 @@ class PostgresAbandonedTurns:
             await pipeline.queue(_FORGET, {"before": silent_since})
             pending = await pipeline.queue(_ABANDONED, {"expired": expired_before, "silent": silent_since, "limit": limit})
         return [(row["organization_id"], row["conversation_id"], row["id"]) for row in await pending.all()]
+
+    async def every_runner_is_gone(self) -> None:
+        """Say that no process of this installation runs turns now, so that what is left of them is failed at the next sweep."""
+        await self._platform.rows(Principal.system(None), _ALL_GONE)
 
 
 class PostgresTurnRunners:

@@ -45,6 +45,10 @@ class AbandonedTurns(Protocol):
         """Return (organisation, conversation, turn) of running turns whose runner was last heard before `silent_since`, or that expired."""
         ...
 
+    async def every_runner_is_gone(self) -> None:
+        """Say that no process of this installation runs turns now; what is left of them is found at the next look."""
+        ...
+
 
 class TurnRunners(Protocol):
     """The processes that run turns, by their heartbeats."""

@@ -104,7 +104,7 @@ def upgrade() -> None:
         protect(f"conversational_ai.{table}")
         grant_app(f"conversational_ai.{table}", "select, insert, update" if table == "turns" else "select, insert")
     grant_app("conversational_ai.turn_runners")
-    op.execute("grant select, delete on conversational_ai.turn_runners to luneo_platform")
+    op.execute("grant select, update, delete on conversational_ai.turn_runners to luneo_platform")
     allow("luneo_platform", "conversational_ai.turns", "select", name="platform")
 
 

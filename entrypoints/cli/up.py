@@ -1,0 +1,70 @@
+"""`luneo up`: the embedded installation, from one command."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+from entrypoints.cli.demo_knowledge import demo_sources
+from entrypoints.composition.demo import Demo, ensure_demo
+from entrypoints.composition.embedded import EmbeddedInstallation
+from entrypoints.settings import Settings
+
+_HOME_VARIABLE = "LUNEO_HOME"
+
+
+def up() -> int:
+    """Start everything, print where it is, and keep it running until Ctrl-C; return the exit status."""
+    home = Path(os.environ.get(_HOME_VARIABLE) or ".luneo").absolute()
+    started = time.monotonic()
+    print(f"Starting Luneo in {home} …", flush=True)
+    with EmbeddedInstallation.at(home, _say) as installation, installation.supervisor.stopping_on_signals():
+        demo_file = home / "demo.json"
+        demo_file.unlink(missing_ok=True)
+        try:
+            installation.start_servers()
+            if installation.supervisor.stop_requested:
+                return 0
+            demo = _demo(installation)
+            installation.start_processes()
+            if not installation.supervisor.stop_requested:
+                demo.write(demo_file)
+                _introduce(demo, home, time.monotonic() - started)
+                installation.supervisor.watch()
+        finally:
+            demo_file.unlink(missing_ok=True)
+        print("Stopping …", flush=True)
+    print("Luneo has stopped. Everything is kept for the next start.", flush=True)
+    return 0
+
+
+def _demo(installation: EmbeddedInstallation) -> Demo:
+    settings = Settings.load({**os.environ, **installation.addresses.environment})
+    return asyncio.run(
+        ensure_demo(settings, base_url=installation.addresses.base_url, password=installation.demo_password, sources=demo_sources())
+    )
+
+
+def _introduce(demo: Demo, home: Path, seconds: float) -> None:
+    print(
+        f"""
+Luneo is ready after {seconds:.1f} s.
+
+  Address     {demo.base_url}
+  API         {demo.base_url}/schema/openapi.json
+  Mailbox     {demo.base_url}/dev/mailbox
+  Demo login  {demo.email}
+  Password    {demo.password}
+  API key     {demo.api_key}
+
+  Try         luneo chat "What does Luneo do?"      (the demo agent reads its knowledge first: about a minute)
+  Logs        {home / "logs"}
+
+Ctrl-C stops everything; nothing is lost.""",
+        flush=True,
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

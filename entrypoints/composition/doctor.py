@@ -1,0 +1,110 @@
+"""`luneo doctor`: every dependency, checked, with what to do."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import psycopg
+
+from adapters.postgres.database import Database
+from adapters.postgres.migrate import latest_revision
+from adapters.postgres.roles import DatabaseRole, UnsafeDatabaseRole
+from adapters.qdrant_index.passage_index import QdrantPassageIndex
+from adapters.redis_store.connection import RedisConnection
+from entrypoints.settings import Settings
+from shared_kernel.errors import LuneoError
+from shared_kernel.identifiers import new_id
+from shared_kernel.principal import Principal
+
+_SECONDS = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was looked at, whether it is well, and what was found or is to be done."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Check everything that `settings` name, all at once, each within 6 s."""
+    checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+        *((f"Postgres as {role.value}", lambda role=role: _postgres(settings, role)) for role in (DatabaseRole.APP, DatabaseRole.RELAY, DatabaseRole.PLATFORM)),
+        ("Redis", lambda: _redis(settings)),
+        ("Vector index", lambda: _index(settings)),
+    ]
+    if settings.openai_base_url:
+        checks.append(("Model provider", lambda: _reachable(settings.openai_base_url or "", 443)))
+    if settings.smtp_url:
+        checks.append(("Mail server", lambda: _reachable(settings.smtp_url or "", 587)))
+    return list(await asyncio.gather(*(_checked(name, check) for name, check in checks)))
+
+
+async def _checked(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return Finding(name, ok=True, text=await check())
+    except TimeoutError:
+        return Finding(name, ok=False, text=f"does not answer within {_SECONDS:.0f} s: is it running, and may this machine reach it?")
+    except (LuneoError, UnsafeDatabaseRole, psycopg.Error, OSError, _Wrong) as error:
+        return Finding(name, ok=False, text=str(error))
+
+
+class _Wrong(Exception):
+    """A check that failed, in words."""
+
+
+async def _postgres(settings: Settings, role: DatabaseRole) -> str:
+    try:
+        connection = await psycopg.AsyncConnection.connect(settings.database_url.replace("+psycopg", ""), connect_timeout=5)
+    except psycopg.OperationalError as error:
+        raise _Wrong(f"LUNEO_DATABASE_URL cannot be used: {str(error).splitlines()[-1].strip()}") from error
+    async with connection:
+        cursor = await connection.execute("select to_regclass('luneo.schema_version'), exists (select 1 from pg_roles where rolname = %s)", (role,))
+        version_table, role_exists = await cursor.fetchone() or (None, False)
+        if version_table is None or not role_exists:
+            raise _Wrong("the database is empty: run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL")
+    database = Database(settings.database_url, role, size=1)
+    try:
+        await database.open()
+        row = await database.row(Principal.system(None), "select version_num from luneo.schema_version")
+    finally:
+        await database.close()
+    found = str(row["version_num"]) if row else "none"
+    if found != latest_revision():
+        raise _Wrong(f"the schema is at revision {found}, this version needs {latest_revision()}: run `luneo migrate`")
+    return f"revision {found}"
+
+
+async def _redis(settings: Settings) -> str:
+    connection = RedisConnection(settings.redis_url, environment=settings.mode.value, timeout_seconds=3)
+    try:
+        await connection.run(lambda redis: redis.ping())
+    finally:
+        await connection.aclose()
+    return "answers"
+
+
+async def _index(settings: Settings) -> str:
+    index = QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection)
+    try:
+        await index.prepare()
+        await index.count(new_id())
+    finally:
+        await index.close()
+    return "answers"
+
+
+async def _reachable(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    host, number = parts.hostname or "", parts.port or (80 if parts.scheme == "http" else port)
+    try:
+        connection = await asyncio.to_thread(socket.create_connection, (host, number), 5)
+    except OSError as error:
+        raise _Wrong(f"{host}:{number} cannot be reached ({error})") from error
+    connection.close()
+    return f"{host}:{number} accepts connections"

@@ -1,0 +1,167 @@
+"""The embedded installation of `luneo up`: our own Postgres, Valkey and vector server below one folder, and the processes that use them."""
+
+import json
+import os
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+from adapters.embedded.home import HomeLock, Secrets
+from adapters.embedded.postgres import EmbeddedPostgres
+from adapters.embedded.processes import write_atomically
+from adapters.embedded.supervisor import ChildProcess, Supervisor, accepts_connections, free_port
+from adapters.embedded.valkey import EmbeddedValkey
+from adapters.postgres.migrate import current_revision, latest_revision, migrate
+from entrypoints.settings import GENERATED, PREFIX
+
+_ENVIRONMENT_FILE = "environment.json"
+_DATABASE = "luneo"
+_APPLICATION, _MIGRATOR, _SUPERUSER = "luneo", "luneo_migrator", "postgres"
+_PREFERRED_HTTP_PORT = 8000
+_PROBE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedAddresses:
+    """Where the servers of this run listen, as the settings of the processes that use them."""
+
+    http_port: int
+    environment: Mapping[str, str]
+
+    @property
+    def base_url(self) -> str:
+        """The address people open."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+class EmbeddedInstallation:
+    """Everything below `home`, started by one process and stopped with it. `report` is told noteworthy events, one line each."""
+
+    def __init__(self, home: Path, report: Callable[[str], None]) -> None:
+        self.home = home.absolute()
+        self._secrets = Secrets(self.home / "secrets.json")
+        self.supervisor = Supervisor(self.home / "run", report=report)
+        self._postgres = EmbeddedPostgres(self.home / "postgres", self._secrets.get("postgres_superuser"), free_port(), home=self.home)
+        self._valkey = EmbeddedValkey(self.home / "valkey", self._secrets.get("valkey"), free_port())
+        self._index_port = free_port()
+        port = free_port(int(os.environ.get(f"{PREFIX}PORT") or _PREFERRED_HTTP_PORT))
+        self.addresses = EmbeddedAddresses(http_port=port, environment=self._environment(port))
+
+    @staticmethod
+    @contextmanager
+    def at(home: Path, report: Callable[[str], None]) -> "Iterator[EmbeddedInstallation]":
+        """Hold the home folder while the block runs; stop every child at its end. Raises `HomeInUse`."""
+        with HomeLock(home):
+            installation = EmbeddedInstallation(home, report)
+            try:
+                yield installation
+            finally:
+                installation.supervisor.stop_all()
+                (installation.home / _ENVIRONMENT_FILE).unlink(missing_ok=True)
+
+    @property
+    def demo_password(self) -> str:
+        """The password of the demo login, made once."""
+        return self._secrets.get("demo_password")
+
+    def start_servers(self) -> None:
+        """Start Postgres, Valkey and the vector server, and bring the database to this version."""
+        index = self._child("index", ready=lambda: accepts_connections(self._index_port))
+        self.supervisor.start_all([self._postgres.child(), self._valkey.child(), index])
+        if not self.supervisor.stop_requested:
+            self._migrate()
+
+    def start_processes(self) -> None:
+        """Start the API, and the worker with relay and scheduler; keep their settings for the other commands, readable by us alone."""
+        write_atomically(self.home / _ENVIRONMENT_FILE, json.dumps(dict(self.addresses.environment), indent=2) + "\n")
+        live = f"{self.addresses.base_url}/health/live"
+        worker = self._child("worker", "--also", "relay", "--also", "scheduler", ready=lambda: True)
+        self.supervisor.start_all([self._child("api", ready=lambda: _answers(live)), worker])
+
+    def _child(self, name: str, *arguments: str, ready: Callable[[], bool]) -> ChildProcess:
+        logs = self.home / "logs"
+        logs.mkdir(mode=0o700, exist_ok=True)
+        return ChildProcess(
+            name=name,
+            argv=[sys.executable, "-m", "entrypoints.cli.main", name, *arguments],
+            log=logs / f"{name}.log",
+            folder=self.home,
+            environment={**os.environ, **self.addresses.environment},
+            ready=ready,
+            stop_timeout=45.0,
+        )
+
+    def _environment(self, port: int) -> dict[str, str]:
+        secrets = self._secrets
+        values = {
+            "MODE": "development",
+            "HOME": str(self.home),
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "DATABASE_URL": self._postgres.dsn(_APPLICATION, secrets.get("postgres_application"), _DATABASE),
+            "MIGRATION_DATABASE_URL": self._postgres.dsn(_MIGRATOR, secrets.get("postgres_migrator"), _DATABASE),
+            "REDIS_URL": self._valkey.url,
+            "QDRANT_URL": f"http://127.0.0.1:{self._index_port}",
+            "QDRANT_API_KEY": secrets.get("vector_server"),
+            "SECRET_KEY": GENERATED + secrets.get("secret_key"),
+        }
+        return {PREFIX + name: value for name, value in values.items()}
+
+    def _migrate(self) -> None:
+        superuser = self._postgres.dsn(_SUPERUSER, self._secrets.get("postgres_superuser"), "postgres")
+        with psycopg.connect(superuser, autocommit=True, connect_timeout=5) as connection:
+            if not connection.execute("select 1 from pg_roles where rolname = %s", (_MIGRATOR,)).fetchone():
+                connection.execute(
+                    sql.SQL("create role {} login createrole password {}").format(
+                        sql.Identifier(_MIGRATOR), sql.Literal(self._secrets.get("postgres_migrator"))
+                    )
+                )
+            if not connection.execute("select 1 from pg_database where datname = %s", (_DATABASE,)).fetchone():
+                connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(_DATABASE), sql.Identifier(_MIGRATOR)))
+        environment = self.addresses.environment
+        migration, application = environment[f"{PREFIX}MIGRATION_DATABASE_URL"], environment[f"{PREFIX}DATABASE_URL"]
+        if current_revision(migration) != latest_revision():
+            migrate(migration, application)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=_PROBE_SECONDS) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except OSError:
+        return False
+
+
+def running_environment(home: Path) -> dict[str, str]:
+    """Return the settings of the `luneo up` that runs on `home`; empty when none does."""
+    try:
+        values: dict[str, str] = json.loads((home / _ENVIRONMENT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values
+
+
+def serve_index(home: Path, url: str, api_key: str | None) -> None:
+    """Run the local vector server on the port of `url` until a signal comes. Raises `FolderInUse`."""
+    from adapters.embedded.vector_server import serve  # noqa: PLC0415 - loads the Edge library, which only this process needs
+
+    port = urlsplit(url).port
+    if port is None:
+        raise ValueError("LUNEO_QDRANT_URL must name a port")
+    serve(home / "index", port, api_key)
+
+
+def run_migrations(migration_dsn: str, application_dsn: str | None) -> tuple[str | None, str]:
+    """Bring the database to this version; return the revisions before and after."""
+    before = current_revision(migration_dsn)
+    migrate(migration_dsn, application_dsn)
+    return before, latest_revision()
+

@@ -1,0 +1,20 @@
+"""Which consumer hears which event. The one list."""
+
+from contracts.conversational_ai.events import KnowledgeBaseDeleted, KnowledgeSourceAdded, KnowledgeSourceDeleted
+from contracts.identity.events import SignUpRequested
+from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
+from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
+from domains.identity.use_cases.on_sign_up_requested import SendSignUpMail
+from entrypoints.composition.foundation import Subscriptions
+from entrypoints.consumers.dispatcher import Subscription
+
+SUBSCRIPTIONS = Subscriptions(
+    (
+        Subscription(consumer="identity.send_sign_up_mail", event=SignUpRequested, handler=SendSignUpMail, queue="mail"),
+        Subscription(
+            consumer="conversational_ai.index_source", event=KnowledgeSourceAdded, handler=IndexSource, queue="indexing", ordered=True
+        ),
+        Subscription(consumer="conversational_ai.forget_source", event=KnowledgeSourceDeleted, handler=ForgetSource),
+        Subscription(consumer="conversational_ai.forget_knowledge_base", event=KnowledgeBaseDeleted, handler=ForgetKnowledgeBase),
+    )
+)
