@@ -74,7 +74,7 @@ class Site:
             openapi_config=None,
         )
         setup_dishka(container, app)
-        async with app.lifespan(), httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://test") as client:
+        async with app.lifespan(), httpx.AsyncClient(transport=httpx.ASGITransport(cast("Any", app)), base_url="http://test") as client:
             yield client
         await container.close()
 

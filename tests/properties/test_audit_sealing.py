@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID, uuid4
 
 import psycopg
@@ -45,10 +45,12 @@ class Crash(Exception):
 class World(Protocol):
     """Where the machine runs."""
 
-    trail: AuditTrail
-    recorded: RecordedTrail
-    sealing: SealingTransactions
-
+    @property
+    def trail(self) -> AuditTrail: ...
+    @property
+    def recorded(self) -> RecordedTrail: ...
+    @property
+    def sealing(self) -> SealingTransactions: ...
     async def begin(self, principal: Principal) -> UnitOfWork: ...
     async def end(self, unit: Any, *, commit: bool) -> None: ...
     async def erase(self, entry_id: UUID) -> None: ...
@@ -313,7 +315,7 @@ def test_every_committed_entry_is_sealed_once_in_memory() -> None:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         run_state_machine_as_test(
-            lambda: Sealing(InMemoryWorld(), loop),
+            cast("Any", lambda: Sealing(InMemoryWorld(), loop)),
             settings=settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)),
         )
 
@@ -324,7 +326,7 @@ def test_every_committed_entry_is_sealed_once_in_postgres(database_url: str) -> 
         runner.run(world.open())
         try:
             run_state_machine_as_test(
-                lambda: Sealing(world, runner.get_loop()),
+                cast("Any", lambda: Sealing(world, runner.get_loop())),
                 settings=settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)),
             )
         finally:
