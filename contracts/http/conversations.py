@@ -61,7 +61,7 @@ class MessageBody(Response):
     role: str
     content: str
     citations: list[CitationBody]
-    confidence: float | None = None
+    confidence: float | None
 
 
 class StoredMessageBody(MessageBody):

@@ -7,7 +7,7 @@ from uuid import UUID
 from contracts.http.base import Response
 
 
-class AuditActorBody(Response):
+class AuditActorBody(Response, frozen=True):
     """Who did it: `user`, `api_key`, `system` or `anonymous`, its id, and the role it acted in."""
 
     kind: str
@@ -15,7 +15,7 @@ class AuditActorBody(Response):
     role: str | None
 
 
-class AuditEventBody(Response):
+class AuditEventBody(Response, frozen=True):
     """One entry of the audit trail.
 
     `before` and `after` are what changed. `personal` holds the values that identify a person (also `origin.ip_address` and
@@ -35,14 +35,14 @@ class AuditEventBody(Response):
     request_id: str | None
 
 
-class AuditEventList(Response):
+class AuditEventList(Response, frozen=True):
     """Entries, newest first."""
 
     items: list[AuditEventBody]
     next_cursor: str | None
 
 
-class AuditSealedBody(Response):
+class AuditSealedBody(Response, frozen=True):
     """Up to where the trail is sealed: the newest seal's number, when it was made, and how many entries it and those before it cover."""
 
     sequence: int
@@ -50,7 +50,7 @@ class AuditSealedBody(Response):
     sealed_at: datetime | None
 
 
-class AuditFaultBody(Response):
+class AuditFaultBody(Response, frozen=True):
     """The first thing that is wrong.
 
     `kind` is `entry_changed`, `entry_missing`, `entry_added`, `entry_unsealed`, `personal_value_changed`, `seal_changed`, `seal_missing`,
@@ -63,7 +63,7 @@ class AuditFaultBody(Response):
     detail: str
 
 
-class AuditVerificationBody(Response):
+class AuditVerificationBody(Response, frozen=True):
     """Whether the trail is whole. Keep `head`: with it, later verification proves that nothing up to here was rewritten since."""
 
     ok: bool

@@ -7,8 +7,7 @@ from entrypoints.settings import Settings
 
 
 def doctor(settings: Settings) -> int:
-    """Check every dependency and say what to do; return 0 when all is well, else 1.
-    """
+    """Check every dependency and say what to do; return 0 when all is well, else 1."""
     findings = asyncio.run(examine(settings))
     width = max(len(f.name) for f in findings)
     for finding in findings:

@@ -13,7 +13,7 @@ from adapters.mail.smtp_mailer import SmtpMailer, SmtpSecurity, SmtpServer
 from adapters.messaging.broker import DeliveryBroker
 from adapters.postgres.database import Database
 from adapters.postgres.idempotency import PostgresIdempotentEffects
-from adapters.postgres.messaging.deliveries import PostgresWorkLease, ReceivedDeliveries, RelayedDeliveries, Ticks
+from adapters.postgres.messaging.deliveries import ReceivedDeliveries, RelayedDeliveries, Ticks
 from adapters.postgres.messaging.outbox import Outbox, Subscriber
 from adapters.postgres.roles import DatabaseRole
 from adapters.postgres.unit_of_work import UnitsOfWork, create_engine, create_sessions
@@ -24,7 +24,6 @@ from contracts.governance.commands import AuditTrail
 from contracts.idempotency import IdempotentEffects
 from contracts.rate_limits import RateLimits
 from contracts.wake_ups import WakeUps
-from domains.conversational_ai.ports.work_lease import WorkLease
 from domains.identity.ports.mailer import Mailer
 from entrypoints.consumers.dispatcher import Subscription
 from entrypoints.consumers.relay import RELAY_CHANNEL
@@ -135,11 +134,6 @@ class FoundationProvider(Provider):
     def received(self, database: Database) -> ReceivedDeliveries:
         """Deliveries as consumers see them."""
         return ReceivedDeliveries(database)
-
-    @provide
-    def lease(self, received: ReceivedDeliveries, clock: Clock) -> WorkLease:
-        """How long work keeps its delivery."""
-        return PostgresWorkLease(received, clock)
 
     @provide
     def ticks(self, platform: PlatformDatabase) -> Ticks:
