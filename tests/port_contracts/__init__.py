@@ -1,0 +1,1 @@
+"""Suites that a port's fake and its real adapters both pass."""
