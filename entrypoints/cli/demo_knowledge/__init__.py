@@ -19,6 +19,7 @@ from shared_kernel.money import Money
 _MINOR_UNITS = 100
 
 _FRENCH = {
+    "and": " ; ",
     "title": "Offres, prix et limites",
     "prices": "{name} coûte {month} par mois ou {year} par an",
     "free": "{name} est gratuit",
@@ -36,6 +37,7 @@ _FRENCH = {
     "credit": "Un crédit paie une conversation au-delà du quota, avec tous ses messages.",
 }
 _ENGLISH = {
+    "and": "; ",
     "title": "Plans, prices and limits",
     "prices": "{name} costs {month} a month or {year} a year",
     "free": "{name} is free",
@@ -112,7 +114,7 @@ def _values(language: KnowledgeLanguage) -> dict[str, object]:
         for plan in PLANS
     ]
     return {
-        "PRICES": "; ".join(prices) + ".",
+        "PRICES": words["and"].join(prices) + ".",
         "FREE_AGENTS": FREE.allowances[Metric.AGENTS].limit,
         "FREE_KNOWLEDGE_BASES": FREE.allowances[Metric.KNOWLEDGE_BASES].limit,
         "FREE_CONVERSATIONS": FREE.allowances[Metric.CONVERSATIONS].limit,
@@ -128,7 +130,7 @@ def plans_text(language: KnowledgeLanguage) -> str:
         for a in ADD_ONS
     ]
     packs = [words["pack"].format(credits=_number(p.credits, language), price=_money(p.price, language)) for p in CREDIT_PACKS]
-    parts.append("\n\n".join([words["add_ons"], "; ".join(add_ons) + ".", "; ".join(packs) + ". " + words["credit"]]))
+    parts.append("\n\n".join([words["add_ons"], words["and"].join(add_ons) + ".", words["and"].join(packs) + ". " + words["credit"]]))
     return "\n\n".join(parts)
 
 
@@ -145,7 +147,7 @@ def _plan_text(plan: Plan, language: KnowledgeLanguage) -> str:
         limit = plan.allowances[metric].limit
         value = words["unlimited"] if limit is None else _number(shown(metric, limit), language)
         limits.append(words["limit"].format(what=what, value=value))
-    return "\n\n".join([words["plan"].format(name=plan.name), " ".join(sentences), words["limits"] + "; ".join(limits) + "."])
+    return "\n\n".join([words["plan"].format(name=plan.name), " ".join(sentences), words["limits"] + words["and"].join(limits) + "."])
 
 
 def _money(money: Money, language: KnowledgeLanguage) -> str:

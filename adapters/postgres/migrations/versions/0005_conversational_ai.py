@@ -86,7 +86,8 @@ def upgrade() -> None:
         """
     )
     op.execute(
-        "create index ix_agent_knowledge_bases_knowledge_base on conversational_ai.agent_knowledge_bases (organization_id, knowledge_base_id)"
+        "create index ix_agent_knowledge_bases_knowledge_base"
+        " on conversational_ai.agent_knowledge_bases (organization_id, knowledge_base_id)"
     )
     op.execute(
         """
