@@ -64,7 +64,7 @@ class TenantTable:
 
 
 def _type(column: Column) -> sql.SQL:
-    return sql.SQL(cast("LiteralString", column.type))  # the catalogue's own name of the type
+    return sql.SQL(column.type)  # the catalogue's own name of the type
 
 
 def _value(column: Column) -> str:
