@@ -49,3 +49,10 @@ class RateLimits(Protocol):
         Always answers: without the shared store each replica limits for itself. Raises `ValueError` without rules.
         """
         ...
+
+    async def give_back(self, rules: Sequence[RateRule]) -> None:
+        """Take one counted request back from all `rules`: it was not of the kind that they limit (a login that succeeded).
+
+        Never gives more than was taken. Raises `ValueError` without rules.
+        """
+        ...

@@ -51,6 +51,19 @@ class LocalRateLimits:
         )
         return decision(rule, allowed=True, remaining=remaining, reset=arrival - now, retry=0)
 
+    async def give_back(self, rules: Sequence[RateRule]) -> None:
+        """Take one request of this process back."""
+        self.forgive(rules)
+
+    def forgive(self, rules: Sequence[RateRule]) -> None:
+        """Take one request of this process back, without waiting."""
+        if not rules:
+            raise ValueError("a request must be taken back from at least one rule")
+        for rule in rules:
+            arrival = self._arrivals.pop((rule.name, rule.key), 0) - interval(rule)
+            if arrival > int(self._now() * MICROSECONDS):
+                self._remember((rule.name, rule.key), arrival)
+
     def _remember(self, key: tuple[str, str], arrival: int) -> None:
         self._arrivals[key] = arrival
         self._arrivals.move_to_end(key)

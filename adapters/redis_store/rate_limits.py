@@ -37,7 +37,22 @@ end
 return {1, nearest - 1, least, arrivals[nearest] - now, 0}
 """
 
-_SCRIPT_NAME: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+# The keys as above; one interval less each.
+_GIVE_BACK: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+for i, key in ipairs(KEYS) do
+  local arrival = tonumber(redis.call('GET', key) or '0') - tonumber(ARGV[2 * i])
+  if arrival > now then
+    redis.call('SET', key, string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000))
+  else
+    redis.call('DEL', key)
+  end
+end
+return {}
+"""
+
+_NAMES: Final = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (_SCRIPT, _GIVE_BACK)}
 
 
 class RedisRateLimits:
@@ -56,16 +71,28 @@ class RedisRateLimits:
         """Count one request in Redis, or in this process while Redis is gone."""
         if not rules:
             raise ValueError("a request must be counted against at least one rule")
-        keys = [self._key(rule) for rule in rules]
-        arguments = [value for rule in rules for value in (rule.window_seconds * MICROSECONDS, interval(rule))]
         try:
-            answer = await self._connection.run(lambda redis: _run_script(redis, keys, arguments))
+            answer = await self._run(_SCRIPT, rules)
         except RedisUnavailable:
             if self._on_fallback is not None:
                 self._on_fallback()
             return self._local.decide(rules)
         allowed, which, remaining, reset, retry = answer
         return decision(rules[which], allowed=bool(allowed), remaining=remaining, reset=reset, retry=retry)
+
+    async def give_back(self, rules: Sequence[RateRule]) -> None:
+        """Take one request back in Redis, or in this process while Redis is gone."""
+        if not rules:
+            raise ValueError("a request must be taken back from at least one rule")
+        try:
+            await self._run(_GIVE_BACK, rules)
+        except RedisUnavailable:
+            self._local.forgive(rules)
+
+    async def _run(self, script: str, rules: Sequence[RateRule]) -> list[int]:
+        keys = [self._key(rule) for rule in rules]
+        arguments = [value for rule in rules for value in (rule.window_seconds * MICROSECONDS, interval(rule))]
+        return await self._connection.run(lambda redis: _run_script(redis, script, keys, arguments))
 
     def _key(self, rule: RateRule) -> str:
         tenant, separator, rest = rule.key.partition(":")
@@ -75,11 +102,12 @@ class RedisRateLimits:
         return self._connection.key("rl", rule.name, _hashed(rule.key))
 
 
-async def _run_script(redis: Redis, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
+async def _run_script(redis: Redis, script: str, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
+    name = _NAMES[script]
     try:
-        answer: list[int] = await redis.evalsha(_SCRIPT_NAME, len(keys), *keys, *arguments)
+        answer: list[int] = await redis.evalsha(name, len(keys), *keys, *arguments)
     except NoScriptError:  # a new, restarted or emptied Redis
-        answer = await redis.eval(_SCRIPT, len(keys), *keys, *arguments)
+        answer = await redis.eval(script, len(keys), *keys, *arguments)
     return answer
 
 

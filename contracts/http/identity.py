@@ -11,7 +11,7 @@ SessionKindName = Literal["cookie", "token"]
 LocaleName = Literal["en", "fr"]
 
 
-class SignUpBody(Request):
+class SignUpBody(Request, frozen=True):
     """A wish for an account.
 
     `locale` is the language of mails (`en`, `fr`, or such as `fr-CA`); `referral_code` is accepted and has no effect yet.
@@ -25,13 +25,13 @@ class SignUpBody(Request):
     referral_code: str | None = None
 
 
-class SignUpAccepted(Response):
+class SignUpAccepted(Response, frozen=True):
     """The same for everybody: what comes next is in the mail."""
 
     status: Literal["check_your_mailbox"]
 
 
-class VerifyEmailBody(Request):
+class VerifyEmailBody(Request, frozen=True):
     """The proof of a mailbox: the link's `token`, or `email` and the six digits of `code`."""
 
     token: str | None = None
@@ -40,7 +40,7 @@ class VerifyEmailBody(Request):
     session: SessionKindName = "cookie"
 
 
-class LogInBody(Request):
+class LogInBody(Request, frozen=True):
     """Sign in. `session` says how the client keeps its tokens: a browser in cookies, an application itself."""
 
     email: str
@@ -49,13 +49,13 @@ class LogInBody(Request):
     session: SessionKindName = "cookie"
 
 
-class RefreshBody(Request):
+class RefreshBody(Request, frozen=True):
     """A refresh token, of clients without cookies."""
 
     refresh_token: str | None = None
 
 
-class UserBody(Response):
+class UserBody(Response, frozen=True):
     """A person, as they see themselves."""
 
     id: UUID
@@ -64,7 +64,7 @@ class UserBody(Response):
     locale: str
 
 
-class SessionOrganizationBody(Response):
+class SessionOrganizationBody(Response, frozen=True):
     """The organisation that a session acts for, and as what."""
 
     id: UUID
@@ -73,7 +73,7 @@ class SessionOrganizationBody(Response):
     role: Role
 
 
-class TokenSessionBody(Response):
+class TokenSessionBody(Response, frozen=True):
     """A session whose client keeps the tokens. `expires_in` is the access token's remaining life in seconds."""
 
     access_token: str
@@ -84,7 +84,7 @@ class TokenSessionBody(Response):
     organization: SessionOrganizationBody | None
 
 
-class CookieSessionBody(Response):
+class CookieSessionBody(Response, frozen=True):
     """A session in cookies.
 
     `csrf_token` goes into the header `X-CSRF-Token` of every unsafe request; after `expires_in` seconds it is time to refresh.
@@ -96,7 +96,7 @@ class CookieSessionBody(Response):
     organization: SessionOrganizationBody | None
 
 
-class MeBody(Response):
+class MeBody(Response, frozen=True):
     """Who is calling, for which organisation, and what they may do there. `csrf_token` is there for sessions in cookies."""
 
     user: UserBody
@@ -107,7 +107,7 @@ class MeBody(Response):
     csrf_token: str | None
 
 
-class DeviceBody(Response):
+class DeviceBody(Response, frozen=True):
     """A signed-in device. `last_seen_at` is exact to within the life of an access token."""
 
     id: UUID
@@ -120,28 +120,28 @@ class DeviceBody(Response):
     expires_at: datetime
 
 
-class DeviceList(Response):
+class DeviceList(Response, frozen=True):
     """Signed-in devices, the one last seen first."""
 
     items: list[DeviceBody]
     next_cursor: None = None
 
 
-class CreateOrganizationBody(Request):
+class CreateOrganizationBody(Request, frozen=True):
     """A further organisation, which its maker will own."""
 
     name: str
     locale: LocaleName = "en"
 
 
-class UpdateOrganizationBody(Request):
+class UpdateOrganizationBody(Request, frozen=True):
     """What is to change."""
 
     name: str | None = None
     locale: LocaleName | None = None
 
 
-class OrganizationBody(Response):
+class OrganizationBody(Response, frozen=True):
     """An organisation."""
 
     id: UUID
@@ -152,20 +152,20 @@ class OrganizationBody(Response):
     created_at: datetime
 
 
-class PlaceBody(OrganizationBody):
+class PlaceBody(OrganizationBody, frozen=True):
     """One of one's own organisations, and one's role there."""
 
     role: Role
 
 
-class PlaceList(Response):
+class PlaceList(Response, frozen=True):
     """One's own organisations, the one joined first at the top."""
 
     items: list[PlaceBody]
     next_cursor: None = None
 
 
-class MemberBody(Response):
+class MemberBody(Response, frozen=True):
     """A member of the organisation."""
 
     id: UUID
@@ -176,20 +176,20 @@ class MemberBody(Response):
     joined_at: datetime
 
 
-class MemberList(Response):
+class MemberList(Response, frozen=True):
     """Members, in the order in which they joined."""
 
     items: list[MemberBody]
     next_cursor: str | None
 
 
-class ChangeMemberBody(Request):
+class ChangeMemberBody(Request, frozen=True):
     """A member's new role."""
 
     role: Role
 
 
-class CreateApiKeyBody(Request):
+class CreateApiKeyBody(Request, frozen=True):
     """A new API key.
 
     `scopes` are permissions; without them the key gets those that a client of agents needs. `sandbox` keys never spend money.
@@ -201,7 +201,7 @@ class CreateApiKeyBody(Request):
     sandbox: bool = False
 
 
-class ApiKeyBody(Response):
+class ApiKeyBody(Response, frozen=True):
     """An API key without its secret."""
 
     id: UUID
@@ -216,13 +216,13 @@ class ApiKeyBody(Response):
     revoked_at: datetime | None
 
 
-class CreatedApiKeyBody(ApiKeyBody):
+class CreatedApiKeyBody(ApiKeyBody, frozen=True):
     """A new API key. `key` is the whole key, shown this once."""
 
     key: str
 
 
-class ApiKeyList(Response):
+class ApiKeyList(Response, frozen=True):
     """API keys, newest first, revoked ones too."""
 
     items: list[ApiKeyBody]

@@ -79,7 +79,10 @@ class MemberRemoved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRevoked(Event):
-    """A session ended before its time: by `logout`, `switch`, `revoked` (the person ended it from another device) or `reuse` of an old refresh token."""
+    """A session ended before its time.
+
+    `reason` is `logout`, `switch`, `revoked` (the person ended it from another device) or `reuse` (of an old refresh token).
+    """
 
     TYPE: ClassVar[str] = "identity.session_revoked.v1"
     session_id: UUID

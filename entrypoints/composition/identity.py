@@ -24,6 +24,7 @@ from domains.identity.ports.reading import IdentityReading
 from domains.identity.ports.standing import Standing
 from domains.identity.ports.tokens import ApiKeyMaterial, SessionTokens
 from domains.identity.ports.transactions import IdentityTransactions
+from domains.identity.use_cases.attempts import AttemptLimits
 from domains.identity.use_cases.change_member_role import ChangeMemberRoleHandler
 from domains.identity.use_cases.create_admin import CreateAdminHandler
 from domains.identity.use_cases.create_api_key import CreateApiKeyHandler
@@ -33,7 +34,7 @@ from domains.identity.use_cases.end_session import EndSessionHandler
 from domains.identity.use_cases.facade import StandingAuthentication
 from domains.identity.use_cases.forget_spent import ForgetSpent
 from domains.identity.use_cases.founding import Founding
-from domains.identity.use_cases.log_in import Lockout, LogInHandler
+from domains.identity.use_cases.log_in import LogInHandler
 from domains.identity.use_cases.on_sign_up_requested import SendSignUpMail
 from domains.identity.use_cases.refresh_session import RefreshSessionHandler
 from domains.identity.use_cases.remove_member import RemoveMemberHandler
@@ -120,10 +121,15 @@ class IdentityProvider(Provider):
         )
 
     @provide
-    def lockout(self, settings: Settings) -> Lockout:
-        """How many attempts to sign in are let through."""
-        usual = Lockout()
-        return Lockout(attempts=usual.attempts * settings.rate_limit_factor, window_seconds=usual.window_seconds)
+    def attempt_limits(self, settings: Settings) -> AttemptLimits:
+        """How many attempts are let through."""
+        usual, factor = AttemptLimits(), settings.rate_limit_factor
+        return AttemptLimits(
+            failed_logins=usual.failed_logins * factor,
+            login_window=usual.login_window,
+            sign_ups=usual.sign_ups * factor,
+            sign_up_window=usual.sign_up_window,
+        )
 
     @provide
     def send_sign_up_mail(

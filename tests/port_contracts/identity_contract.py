@@ -28,6 +28,7 @@ from domains.identity.ports.reading import IdentityReading
 from domains.identity.ports.standing import Standing
 from domains.identity.ports.tokens import NewApiKey
 from domains.identity.ports.transactions import IdentityTransactions
+from domains.identity.use_cases.attempts import AttemptLimits, TooManyAttempts
 from domains.identity.use_cases.change_member_role import ChangeMemberRole, ChangeMemberRoleHandler
 from domains.identity.use_cases.create_admin import CreateAdmin, CreateAdminHandler
 from domains.identity.use_cases.create_api_key import CreateApiKey, CreateApiKeyHandler
@@ -43,7 +44,7 @@ from domains.identity.use_cases.end_session import EndSession, EndSessionHandler
 from domains.identity.use_cases.facade import StandingAuthentication
 from domains.identity.use_cases.forget_spent import ForgetSpent
 from domains.identity.use_cases.founding import Founding
-from domains.identity.use_cases.log_in import Lockout, LogIn, LogInHandler, TooManyAttempts
+from domains.identity.use_cases.log_in import LogIn, LogInHandler
 from domains.identity.use_cases.on_sign_up_requested import SendSignUpMail
 from domains.identity.use_cases.refresh_session import RefreshSession, RefreshSessionHandler
 from domains.identity.use_cases.remove_member import RemoveMember, RemoveMemberHandler
@@ -106,10 +107,10 @@ class IdentityHouse:
         self.issuer = TokenIssuer(tokens, SessionLifetimes())
         founding = Founding(self.accounts, self.quotas)
         self.authentication = StandingAuthentication(tokens, RandomApiKeys(), self.standing, clock)
-        self.request_sign_up = RequestSignUpHandler(transactions, self.passwords, clock)
+        self.request_sign_up = RequestSignUpHandler(transactions, self.passwords, self.rate_limits, AttemptLimits(), clock)
         self.send_sign_up_mail = SendSignUpMail(transactions, self.proofs, self.mailer, "https://luneo.example", clock)
         self.verify_email = VerifyEmailHandler(transactions, self.proofs, founding, self.issuer, clock)
-        self.log_in = LogInHandler(transactions, self.directory, self.passwords, self.rate_limits, Lockout(), self.issuer, clock)
+        self.log_in = LogInHandler(transactions, self.directory, self.passwords, self.rate_limits, AttemptLimits(), self.issuer, clock)
         self.refresh = RefreshSessionHandler(transactions, self.directory, self.issuer, clock)
         self.end_session = EndSessionHandler(transactions, clock)
         self.create_organization = CreateOrganizationHandler(transactions, founding, clock)
@@ -254,6 +255,14 @@ class IdentityContract:
             assert "déjà un compte" in mail
             assert "token=" not in mail
 
+    async def test_nobodys_mailbox_is_flooded(self) -> None:
+        async with self.open() as house:
+            for _ in range(5):
+                await house.ask_for_account("ada@example.com")
+            with pytest.raises(TooManyAttempts):
+                await house.ask_for_account("Ada@example.com")
+            await house.ask_for_account("bob@example.com")
+
     async def test_a_mail_is_sent_once_however_often_it_is_delivered(self) -> None:
         async with self.open() as house:
             await house.ask_for_account("ada@example.com")
@@ -339,9 +348,12 @@ class IdentityContract:
             assert len(set(errors)) == 1
             assert checks == [1, 1, 1]
 
-    async def test_five_attempts_lock_an_account_for_an_address_and_nobody_else(self) -> None:
+    async def test_five_failures_lock_an_account_for_an_address_and_nobody_else(self) -> None:
         async with self.open() as house:
             await house.member("ada@example.com")
+            right = LogIn(email="ada@example.com", password=PASSWORD, remember=False, session=SessionKind.TOKEN, requested_by=VISITOR)
+            for _ in range(7):
+                await house.log_in(right)
             wrong = LogIn(email="ada@example.com", password="wrong", remember=False, session=SessionKind.TOKEN, requested_by=VISITOR)
             for _ in range(5):
                 with pytest.raises(Unauthenticated):

@@ -76,6 +76,20 @@ class RateLimitsContract:
             decisions = await asyncio.gather(*(limits.check(rules) for _ in range(40)))
             assert sum(decision.allowed for decision in decisions) == 10
 
+    async def test_what_is_given_back_may_be_taken_again_and_no_more_than_was_taken(self) -> None:
+        async with self.open() as limits:
+            rules = [rule(3, window=3000)]
+            await limits.give_back(rules)
+            await limits.check(rules)
+            await limits.check(rules)
+            await limits.give_back(rules)
+            assert [(await limits.check(rules)).allowed for _ in range(3)] == [True, True, False]
+            for _ in range(5):
+                await limits.give_back(rules)
+            assert [(await limits.check(rules)).allowed for _ in range(4)] == [True, True, True, False]
+            with pytest.raises(ValueError, match="at least one rule"):
+                await limits.give_back([])
+
     async def test_a_request_without_rules_is_a_mistake(self) -> None:
         async with self.open() as limits:
             with pytest.raises(ValueError, match="rule"):

@@ -49,7 +49,10 @@ class Organization(Aggregate):
     def found(
         cls, *, organization_id: UUID, name: str, locale: Locale, founder_id: UUID, plan: str, at: datetime, slug: str | None = None
     ) -> "Organization":
-        """Return a new organisation; its slug comes from its name and the end of its id, so that it is nobody else's. Raises `InvalidInput`."""
+        """Return a new organisation. Raises `InvalidInput`.
+
+        Its slug comes from its name and the end of its id, so that it is nobody else's.
+        """
         name = named(name, field="name")
         organization = cls(
             id=organization_id,

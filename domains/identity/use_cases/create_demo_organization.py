@@ -25,8 +25,8 @@ DEMO_PLAN = "business"
 class CreateDemoOrganization:
     """Make the demo organisation; `Directory.organization_with_slug(DEMO_SLUG)` tells whether it exists.
 
-    The caller chooses the id, the password and the key (of that organisation, from `ApiKeyMaterial.new_api_key`) and keeps them before: a crash in between
-    loses neither.
+    The caller chooses the id, the password and the key (of that organisation, from `ApiKeyMaterial.new_api_key`) and keeps them before:
+    a crash in between loses neither.
     """
 
     organization_id: UUID
@@ -53,7 +53,7 @@ class CreateDemoOrganizationHandler:
     clock: Clock
 
     async def __call__(self, command: CreateDemoOrganization) -> DemoOrganization:
-        """Make a verified person who owns the organisation `demo` on the business plan, and an API key that may do everything its owner may.
+        """Make a verified person who owns the organisation `demo` on the business plan, and an API key that may do what its owner may.
 
         Raises `Conflict` (`slug_taken` or `email_already_registered`) when it exists.
         """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from contracts.rate_limits import RateLimits, RateRule
+from contracts.rate_limits import RateLimits
 from domains.identity.model.email import Email
 from domains.identity.model.organization import OrganizationStatus
 from domains.identity.model.password import Password
@@ -10,25 +10,11 @@ from domains.identity.model.session import Session, SessionKind
 from domains.identity.ports.directory import Account, Directory, Place
 from domains.identity.ports.password_hashing import PasswordHashing
 from domains.identity.ports.transactions import IdentityTransactions
+from domains.identity.use_cases.attempts import AttemptLimits, TooManyAttempts
 from domains.identity.use_cases.signed_in import SignedIn, TokenIssuer, organization_of, person_of
 from shared_kernel.clock import Clock
-from shared_kernel.errors import InvalidInput, LuneoError, Unauthenticated
+from shared_kernel.errors import InvalidInput, Unauthenticated
 from shared_kernel.principal import Principal, PrincipalKind
-
-
-class TooManyAttempts(LuneoError):
-    """Too many attempts to sign in to one account from one address. `extra` holds `retry_after` in seconds."""
-
-    code = "too_many_attempts"
-    title = "Too many attempts; wait before you try again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lockout:
-    """How many attempts on one account from one address are let through in a window."""
-
-    attempts: int = 5
-    window_seconds: int = 15 * 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +36,7 @@ class LogInHandler:
     directory: Directory
     passwords: PasswordHashing
     rate_limits: RateLimits
-    lockout: Lockout
+    limits: AttemptLimits
     issuer: TokenIssuer
     clock: Clock
 
@@ -62,7 +48,10 @@ class LogInHandler:
         A password hashed by older parameters is hashed anew. Raises `Unauthenticated`, `TooManyAttempts`, `TooManyPasswordChecks`.
         """
         email = _email(command.email)
-        await self._count(email, command)
+        rules = self.limits.logins(email, command.requested_by)
+        decision = await self.rate_limits.check(rules)
+        if not decision.allowed:
+            raise TooManyAttempts(retry_after=decision.retry_after)
         account = None if email is None else await self.directory.account(email)
         password = Password.given(command.password)
         if account is None:
@@ -70,6 +59,7 @@ class LogInHandler:
             raise Unauthenticated("The e-mail or the password is wrong")
         if not await self.passwords.verify(account.password_hash, password.text):
             raise Unauthenticated("The e-mail or the password is wrong")
+        await self.rate_limits.give_back(rules)
         new_hash = await self.passwords.hash(password.text) if self.passwords.needs_rehash(account.password_hash) else None
         place = _first_choice(await self.directory.places(account.user_id))
         session = await self._start(command, account, place, new_hash)
@@ -92,12 +82,6 @@ class LogInHandler:
                 (await tx.users.get(account.user_id)).strengthen(new_hash)
             tx.sessions.add(session)
         return session
-
-    async def _count(self, email: Email | None, command: LogIn) -> None:
-        who = f"login:{email or 'nobody'}:{command.requested_by.origin.ip_address}"
-        decision = await self.rate_limits.check((RateRule("login", who, self.lockout.attempts, self.lockout.window_seconds),))
-        if not decision.allowed:
-            raise TooManyAttempts(retry_after=decision.retry_after)
 
 
 def _email(text: str) -> Email | None:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from contracts.rate_limits import RateLimits
 from domains.identity.model.email import Email
 from domains.identity.model.names import Locale
 from domains.identity.model.password import Password
 from domains.identity.model.sign_up import SignUp
 from domains.identity.ports.password_hashing import PasswordHashing
 from domains.identity.ports.transactions import IdentityTransactions
+from domains.identity.use_cases.attempts import AttemptLimits, TooManyAttempts
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
 
@@ -30,6 +32,8 @@ class RequestSignUpHandler:
 
     transactions: IdentityTransactions
     passwords: PasswordHashing
+    rate_limits: RateLimits
+    limits: AttemptLimits
     clock: Clock
 
     async def __call__(self, command: RequestSignUp) -> None:
@@ -37,10 +41,14 @@ class RequestSignUpHandler:
 
         Whether the address has an account already is not even looked up here: the answer and the work are the same, and the mail alone
         differs.
-        Raises `InvalidInput` for a bad address, name or password, `TooManyPasswordChecks`.
+        Raises `InvalidInput` for a bad address, name or password, `TooManyPasswordChecks`, `TooManyAttempts` when
+        the mailbox was asked for too often, whether it has an account or not.
         """
         email = Email.of(command.email)
         password = Password.chosen(command.password, personal=(email.value, command.full_name, command.organization_name or ""))
+        decision = await self.rate_limits.check(self.limits.requests(email))
+        if not decision.allowed:
+            raise TooManyAttempts(retry_after=decision.retry_after)
         sign_up = SignUp.request(
             email=email,
             password_hash=await self.passwords.hash(password.text),

@@ -10,25 +10,53 @@ from domains.identity.ports.mailer import Mail
 _VERIFY = {
     Locale.ENGLISH: (
         "Confirm your e-mail address for Luneo",
-        "Hello {name},\n\nsomebody, hopefully you, wants a Luneo account for this address. Confirm it within 24 hours:\n\n{link}\n\n"
-        "or type this code where you signed up: {code}\n\nIf it was not you, do nothing: without this step there is no account.\n",
+        """Hello {name},
+
+somebody, hopefully you, wants a Luneo account for this address. Confirm it within 24 hours:
+
+{link}
+
+or type this code where you signed up: {code}
+
+If it was not you, do nothing: without this step there is no account.
+""",
     ),
     Locale.FRENCH: (
         "Confirmez votre adresse e-mail pour Luneo",
-        "Bonjour {name},\n\nquelqu’un, vous sans doute, demande un compte Luneo pour cette adresse. Confirmez-la dans les 24 heures :\n\n{link}\n\n"
-        "ou saisissez ce code là où vous vous êtes inscrit : {code}\n\nSi ce n’était pas vous, ne faites rien : sans cette étape, aucun compte n’existe.\n",
+        """Bonjour {name},
+
+quelqu’un, vous sans doute, demande un compte Luneo pour cette adresse. Confirmez-la dans les 24 heures :
+
+{link}
+
+ou saisissez ce code là où vous vous êtes inscrit : {code}
+
+Si ce n’était pas vous, ne faites rien : sans cette étape, aucun compte n’existe.
+""",
     ),
 }
 _EXISTS = {
     Locale.ENGLISH: (
         "You already have a Luneo account",
-        "Hello,\n\nsomebody, hopefully you, tried to sign up to Luneo with this address. It has an account already; log in here:\n\n{link}\n\n"
-        "If it was not you, do nothing: your account is as it was.\n",
+        """Hello,
+
+somebody, hopefully you, tried to sign up to Luneo with this address. It has an account already; log in here:
+
+{link}
+
+If it was not you, do nothing: your account is as it was.
+""",
     ),
     Locale.FRENCH: (
         "Vous avez déjà un compte Luneo",
-        "Bonjour,\n\nquelqu’un, vous sans doute, a voulu s’inscrire à Luneo avec cette adresse. Elle a déjà un compte ; connectez-vous ici :\n\n{link}\n\n"
-        "Si ce n’était pas vous, ne faites rien : votre compte est inchangé.\n",
+        """Bonjour,
+
+quelqu’un, vous sans doute, a voulu s’inscrire à Luneo avec cette adresse. Elle a déjà un compte ; connectez-vous ici :
+
+{link}
+
+Si ce n’était pas vous, ne faites rien : votre compte est inchangé.
+""",
     ),
 }
 
@@ -50,10 +78,11 @@ def _mail(sign_up: SignUp, words: tuple[str, str], *, link: str, code: str) -> M
         name=escape(sign_up.full_name), link=f'<a href="{escape(link)}">{escape(link)}</a>', code=f"<strong>{escape(code)}</strong>"
     )
     paragraphs = "".join(f"<p>{paragraph.strip()}</p>" for paragraph in html.split("\n\n"))
+    language, title = sign_up.locale.value, escape(subject)
     return Mail(
         to=sign_up.email,
         subject=subject,
         text=text,
-        html=f'<!doctype html><html lang="{sign_up.locale.value}"><meta charset="utf-8"><title>{escape(subject)}</title><body>{paragraphs}</body></html>',
+        html=f'<!doctype html><html lang="{language}"><meta charset="utf-8"><title>{title}</title><body>{paragraphs}</body></html>',
         reference=f"sign_up:{sign_up.id}",
     )

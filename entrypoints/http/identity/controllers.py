@@ -66,7 +66,7 @@ from shared_kernel.principal import Principal
 _SIGN_IN = ["Sign-in"]
 _ORGANIZATIONS = ["Organisations"]
 _API_KEYS = ["API keys"]
-#: A new organisation or session is a transaction of another tenant than the caller's, and its answer is not one to be kept: no stored answer under a key.
+# a new organisation or session is made in a transaction of another tenant; its answer may hold tokens: not kept under a key
 _NOT_KEPT = {OWN_IDEMPOTENCY: True}
 SessionAnswer = Response[TokenSessionBody | CookieSessionBody]
 
