@@ -37,11 +37,15 @@ class Pending:
         self._cursor = cursor
 
     async def all(self) -> list[Row]:
-        """Return every row."""
+        """Return every row; none for a statement that gives none."""
+        if self._cursor.description is None:
+            return []
         return await self._cursor.fetchall()
 
     async def one_or_none(self) -> Row | None:
         """Return the first row, or `None`."""
+        if self._cursor.description is None:
+            return None
         return await self._cursor.fetchone()
 
     async def one(self) -> Row:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import LiteralString
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, create_engine, pool, text
@@ -87,6 +85,9 @@ def _ensure_roles(connection: psycopg.Connection[tuple[object, ...]], applicatio
 
 
 def _upgrade(dsn: str, revision: str) -> None:
+    from alembic import command  # noqa: PLC0415 - only a migration pays for loading it
+    from alembic.config import Config  # noqa: PLC0415
+
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(_libpq(dsn)), poolclass=pool.NullPool)
     with engine.connect() as connection:
         connection.execute(text("set role luneo_owner"))

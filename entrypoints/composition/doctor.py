@@ -8,15 +8,13 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from adapters.postgres.database import Database
 from adapters.postgres.migrate import latest_revision
-from adapters.postgres.roles import DatabaseRole, UnsafeDatabaseRole
+from adapters.postgres.roles import DatabaseRole, UnsafeDatabaseRole, as_role, refuse_unsafe_role
 from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.redis_store.connection import RedisConnection
 from entrypoints.settings import Settings
 from shared_kernel.errors import LuneoError
 from shared_kernel.identifiers import new_id
-from shared_kernel.principal import Principal
 
 _SECONDS = 6.0
 
@@ -60,21 +58,15 @@ class _Wrong(Exception):
 
 async def _postgres(settings: Settings, role: DatabaseRole) -> str:
     try:
-        connection = await psycopg.AsyncConnection.connect(settings.database_url.replace("+psycopg", ""), connect_timeout=5)
+        connection = await psycopg.AsyncConnection.connect(as_role(settings.database_url, role))
     except psycopg.OperationalError as error:
-        raise _Wrong(f"LUNEO_DATABASE_URL cannot be used: {str(error).splitlines()[-1].strip()}") from error
+        reason = str(error).strip().splitlines()[-1]
+        hint = ": run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL" if "role" in reason else ""
+        raise _Wrong(f"LUNEO_DATABASE_URL cannot be used ({reason}){hint}") from error
     async with connection:
-        cursor = await connection.execute("select to_regclass('luneo.schema_version'), exists (select 1 from pg_roles where rolname = %s)", (role,))
-        version_table, role_exists = await cursor.fetchone() or (None, False)
-        if version_table is None or not role_exists:
-            raise _Wrong("the database is empty: run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL")
-    database = Database(settings.database_url, role, size=1)
-    try:
-        await database.open()
-        row = await database.row(Principal.system(None), "select version_num from luneo.schema_version")
-    finally:
-        await database.close()
-    found = str(row["version_num"]) if row else "none"
+        await refuse_unsafe_role(connection)
+        cursor = await connection.execute("select version_num from luneo.schema_version")
+        found = str((await cursor.fetchone() or ("none",))[0])
     if found != latest_revision():
         raise _Wrong(f"the schema is at revision {found}, this version needs {latest_revision()}: run `luneo migrate`")
     return f"revision {found}"

@@ -3,8 +3,10 @@
 from typing import LiteralString
 from uuid import UUID
 
+from adapters.postgres.conversational_ai import turn_tables
 from adapters.postgres.conversational_ai.turns import citation_of
 from adapters.postgres.database import Database, Row
+from adapters.postgres.mapping import mappings
 from adapters.postgres.refusals import register
 from adapters.postgres.unit_of_work import PostgresTransaction, UnitOfWorkScope
 from domains.conversational_ai.model.conversation import Conversation
@@ -13,6 +15,7 @@ from shared_kernel.errors import FieldError, InvalidInput, NotFound
 from shared_kernel.pagination import Page, PageRequest
 from shared_kernel.principal import Principal
 
+mappings.map_imperatively(Conversation, turn_tables.conversations, version_id_col=turn_tables.conversations.c.version)
 register("fk_conversations_organization_id", lambda _: NotFound("There is no such agent"))
 register("agent_not_found", lambda _: NotFound("There is no such agent"))
 

@@ -5,8 +5,7 @@
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, Table, Text, text
 
-from adapters.postgres.mapping import Json, identifier, mappings, metadata, moment
-from domains.conversational_ai.model.conversation import Conversation
+from adapters.postgres.mapping import Json, identifier, metadata, moment
 
 SCHEMA = "conversational_ai"
 
@@ -110,5 +109,3 @@ Index("ix_messages_conversation", messages.c.organization_id, messages.c.convers
 Index("uq_messages_turn", messages.c.organization_id, messages.c.turn_id, messages.c.role, unique=True)
 
 turn_runners = Table("turn_runners", metadata, identifier(primary_key=True), moment("heard_at"), schema=SCHEMA)
-
-mappings.map_imperatively(Conversation, conversations, version_id_col=conversations.c.version)
