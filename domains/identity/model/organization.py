@@ -63,21 +63,27 @@ class Organization(Aggregate):
             created_at=at,
         )
         organization.record(OrganizationCreated(organization_id=organization_id, created_by=founder_id, plan=plan))
-        organization.note(AuditNote(action="organization.created", after={"name": name, "slug": organization.slug, "plan": plan}))
+        organization.note(AuditNote(action="organization.created", after={"plan": plan}, personal={"name": name}))
         return organization
 
     def update(self, *, name: str | None, locale: Locale | None) -> None:
         """Change what is given; nothing happens when nothing changes. Raises `InvalidInput`."""
-        before = {"name": self.name, "locale": self.locale.value}
+        name_before, locale_before = self.name, self.locale
         if name is not None:
             self.name = named(name, field="name")
         if locale is not None:
             self.locale = locale
-        after = {"name": self.name, "locale": self.locale.value}
-        if after == before:
+        if (self.name, self.locale) == (name_before, locale_before):
             return
         self.record(OrganizationUpdated(organization_id=self.id))
-        self.note(AuditNote(action="organization.updated", before=before, after=after))
+        self.note(
+            AuditNote(
+                action="organization.updated",
+                before={"locale": locale_before.value},
+                after={"locale": self.locale.value},
+                personal={"name_before": name_before, "name": self.name},  # a one-person organisation bears its person's name
+            )
+        )
 
 
 def _slug(name: str, organization_id: UUID) -> str:
