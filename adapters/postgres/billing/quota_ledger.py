@@ -7,7 +7,7 @@ Counters are locked by a CTE of their own, in the order of their metrics, before
 version of the rows, also when it had to wait for them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import LiteralString, cast
 from uuid import UUID
@@ -187,10 +187,10 @@ class PostgresQuotaLedger:
                 "at": hold.at,
                 "expires_at": hold.expires_at,
                 "within_plan": hold.within_plan,
-                "metrics": [line.metric.value for line in hold.lines],
-                "quantities": [Int8(line.quantity) for line in hold.lines],
-                "event_ids": [line.event_id for line in hold.lines],
-                "once_for": [line.once_for for line in hold.lines],
+                "metrics": _array(line.metric for line in hold.lines),
+                "quantities": _array(line.quantity for line in hold.lines),
+                "event_ids": _array(line.event_id for line in hold.lines),
+                "once_for": _array(line.once_for for line in hold.lines),
             },
         )
 
@@ -202,12 +202,12 @@ class PostgresQuotaLedger:
             {
                 "id": reservation_id,
                 "at": at,
-                "metrics": [line.metric.value for line in spent],
-                "quantities": [Int8(line.quantity) for line in spent],
-                "event_ids": [line.event_id for line in spent],
-                "estimated": [line.estimated for line in spent],
-                "costs": [None if line.cost_micro is None else Int8(line.cost_micro) for line in spent],
-                "currencies": [line.currency for line in spent],
+                "metrics": _array(line.metric for line in spent),
+                "quantities": _array(line.quantity for line in spent),
+                "event_ids": _array(line.event_id for line in spent),
+                "estimated": _array(line.estimated for line in spent),
+                "costs": _array(line.cost_micro for line in spent),
+                "currencies": _array(line.currency for line in spent),
             },
         )
 
@@ -236,6 +236,14 @@ def _moved(event: UsageEvent) -> dict[str, object]:
         "cause_id": event.cause_id,
         "at": event.occurred_at,
     }
+
+
+def _array(values: Iterable[object]) -> str:
+    """Return an array's text form (PostgreSQL documentation, section 8.15.6) of ids, numbers, booleans and plain words.
+
+    Much cheaper than psycopg's lists, and always the same parameter type, so that each statement is prepared once.
+    """
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
 async def _run(unit: UnitOfWork, statement: LiteralString, parameters: Mapping[str, object]) -> None:
