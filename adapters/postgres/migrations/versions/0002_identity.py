@@ -127,8 +127,7 @@ def upgrade() -> None:
     op.execute("alter table identity.organizations enable row level security")
     op.execute("alter table identity.organizations force row level security")
     op.execute(
-        f"create policy tenant on identity.organizations to luneo_app using (id = {CURRENT_TENANT}) "
-        f"with check (id = {CURRENT_TENANT})"
+        f"create policy tenant on identity.organizations to luneo_app using (id = {CURRENT_TENANT}) with check (id = {CURRENT_TENANT})"
     )
     protect("identity.memberships")
     protect("identity.api_keys")
