@@ -32,10 +32,23 @@ def canonical_json(value: object) -> bytes:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
-        return encode_basestring(value)
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)  # type: ignore[arg-type]
     if value is None:
         return "null"
+    if kind is int or kind is bool:
+        return _scalar_text(value)
+    if isinstance(value, dict | Mapping):
+        return "{" + ",".join([f"{encode_basestring(key)}:{_text(value[key])}" for key in _sorted_keys(value)]) + "}" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join([_text(item) for item in value]) + "]"
+    if isinstance(value, str):
+        return encode_basestring(value)
+    return _scalar_text(value)
+
+
+def _scalar_text(value: object) -> str:
     if value is True or value is False:
         return _NAMES[value]
     if isinstance(value, int):
@@ -44,21 +57,15 @@ def _text(value: object) -> str:
         return int.__repr__(value)
     if isinstance(value, float):
         return number_text(value)
-    if isinstance(value, Mapping):
-        return "{" + ",".join([f"{encode_basestring(key)}:{_text(value[key])}" for key in _sorted_keys(value)]) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join([_text(item) for item in value]) + "]"
     raise NotCanonical(f"{type(value).__name__} is not a JSON value")
 
 
-def _sorted_keys(value: Mapping[object, object]) -> list[str]:
-    keys = [key for key in value if isinstance(key, str)]
-    if len(keys) != len(value):
-        raise NotCanonical("every key of an object must be a string")
-    joined = "".join(keys)
-    if joined.isascii():
-        return sorted(keys)
-    return sorted(keys, key=_utf16)
+def _sorted_keys(value: Mapping[str, object]) -> list[str]:
+    try:
+        ascii_only = "".join(value).isascii()
+    except TypeError as error:
+        raise NotCanonical("every key of an object must be a string") from error
+    return sorted(value) if ascii_only else sorted(value, key=_utf16)
 
 
 def _utf16(key: str) -> bytes:
@@ -101,6 +108,8 @@ def as_json(value: object) -> object:
     that are no
     Unicode scalar value, and NUL, become U+FFFD.
     """
+    if type(value) is str:
+        return clean_text(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
@@ -133,7 +142,7 @@ def clean_text(value: str) -> str:
 
 def time_text(value: datetime) -> str:
     """Return an aware time as RFC 3339 in UTC with six decimals: one text for one moment."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def uuid_text(value: UUID | None) -> str | None:

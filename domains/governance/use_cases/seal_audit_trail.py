@@ -12,7 +12,7 @@ from domains.governance.model.audit_seal import NO_HEAD, AuditSeal, Head, seal
 from domains.governance.ports.sealing import Batch, SealingTransactions
 from shared_kernel.clock import Clock
 
-BATCH_LIMIT = 20_000
+BATCH_LIMIT = 10_000
 _IN_A_THREAD_FROM = 500  # hashing fewer takes less than 20 ms
 
 
