@@ -58,8 +58,9 @@ def principal(organization: UUID | None = ORGANIZATION, *permissions: Permission
 
 
 def change(action: str = "agent.published") -> AuditedChange:
-    note = AuditNote(action=action, before={"status": "draft"}, after={"status": "live", "price": 1.5}, personal={"email":
-    "ada@example.org"})
+    note = AuditNote(
+        action=action, before={"status": "draft"}, after={"status": "live", "price": 1.5}, personal={"email": "ada@example.org"}
+    )
     return AuditedChange(note=note, target="agent", target_id=uuid4(), at=NOW)
 
 
