@@ -55,7 +55,8 @@ class IdempotentEffects(Protocol):
     def begin(self, principal: Principal, *, key: str, request_digest: bytes) -> AbstractAsyncContextManager[IdempotentEffect]:
         """Claim `key` for the principal.
 
-        Raises `IdempotencyInProgress` while another request holds it, `IdempotencyKeyReused` when it was used for another request. An error inside the
+        Raises `IdempotencyInProgress` while another request holds it, `IdempotencyKeyReused` when it was used for another
+        request. An error inside the
         block undoes the effect and frees the key.
         """
         ...

@@ -1,6 +1,7 @@
 """The one typed settings tree: read once, refused at start when wrong.
 
-Every setting has one name, `LUNEO_…`. Values come from the environment, else from the TOML file that `LUNEO_SETTINGS_FILE` names (same names without the
+Every setting has one name, `LUNEO_…`. Values come from the environment, else from the TOML file that `LUNEO_SETTINGS_FILE` names
+(same names without the
 prefix, lower case), else from the default.
 """
 
@@ -91,7 +92,8 @@ def _models(value: str) -> tuple[ModelSettings, ...]:
         )
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            'must be a JSON list such as [{"name": "gpt-4o-mini", "price_in": 0.15, "price_out": 0.60, "currency": "USD"}], prices per million tokens'
+            'must be a JSON list such as [{"name": "gpt-4o-mini", "price_in": 0.15, "price_out": 0.60, "currency": "USD"}], '
+            "prices per million tokens"
         ) from error
 
 
@@ -178,9 +180,7 @@ class Settings:
         problems: list[str] = []
         from_file = _read_file(environment.get(FILE_VARIABLE), problems)
         known = {f.name: f for f in fields(cls)}
-        problems.extend(
-            f"{PREFIX}{name.upper()}: there is no such setting" for name in from_file if name not in known
-        )
+        problems.extend(f"{PREFIX}{name.upper()}: there is no such setting" for name in from_file if name not in known)
         values: dict[str, Any] = {}
         for name, setting in known.items():
             variable = PREFIX + name.upper()

@@ -1,6 +1,7 @@
 """Facts that a context publishes.
 
-Concrete events are frozen dataclasses in `contracts/<context>/events.py`. Each names its `TYPE`, such as `identity.user_signed_up.v1`: the version
+Concrete events are frozen dataclasses in `contracts/<context>/events.py`. Each names its `TYPE`, such as
+`identity.user_signed_up.v1`: the version
 is part of the name, a changed shape is a new name. Fields are strings, integers, booleans, UUIDs, aware datetimes, `None`, and tuples or
 string-keyed dicts of those, so that they survive JSON.
 """

@@ -17,8 +17,13 @@ class DeliveryBroker:
     """Queues of delivery ids on Redis. Every call blocks: use it from a thread."""
 
     def __init__(self, redis_url: str, queues: Iterable[str], *, namespace: str = "luneo:jobs") -> None:
-        self._broker = RedisBroker(
-            url=redis_url, namespace=namespace, middleware=[AsyncIO()], socket_timeout=5, socket_connect_timeout=2, maintenance_chance=100_000
+        self._broker = RedisBroker(  # type: ignore[no-untyped-call] # dramatiq leaves its brokers untyped
+            url=redis_url,
+            namespace=namespace,
+            middleware=[AsyncIO()],
+            socket_timeout=5,
+            socket_connect_timeout=2,
+            maintenance_chance=100_000,
         )
         self._queues = tuple(queues)
         for queue in self._queues:
@@ -42,7 +47,7 @@ class DeliveryBroker:
             await deliver(UUID(delivery_id), UUID(organization_id) if organization_id else None)
 
         for queue in self._queues:
-            dramatiq.actor(run, actor_name=f"{ACTOR}_{queue}", queue_name=queue, broker=self._broker)
+            dramatiq.actor(actor_name=f"{ACTOR}_{queue}", queue_name=queue, broker=self._broker)(run)
         return Worker(self._broker, queues=set(self._queues), worker_threads=threads, worker_timeout=1000)
 
     def close(self) -> None:

@@ -1,7 +1,9 @@
 """The hot way into Postgres: a psycopg pool in which each transaction is one round trip.
 
-The pool's connections are in autocommit. Inside `pipeline()` the tenant setting and the statements are queued, and the Sync at the end both sends
-and commits them (an implicit transaction: PostgreSQL documentation, section 54.2.4 "Pipelining"). An error in the middle leaves nothing behind.
+The pool's connections are in autocommit. Inside `pipeline()` the tenant setting and the statements are queued, and the Sync at
+the end both sends
+and commits them (an implicit transaction: PostgreSQL documentation, section 54.2.4 "Pipelining"). An error in the middle leaves
+nothing behind.
 Results are read after the block.
 """
 

@@ -40,7 +40,8 @@ _KEEP: LiteralString = """
 insert into luneo.idempotent_requests (organization_id, principal_id, key, request_digest, status, headers, body, created_at)
 values (%(organization)s, %(principal)s, %(key)s, %(digest)s, %(status)s, %(headers)s, %(body)s, %(now)s)
 on conflict (organization_id, principal_id, key) do update
-  set request_digest = excluded.request_digest, status = excluded.status, headers = excluded.headers, body = excluded.body, created_at = excluded.created_at
+  set request_digest = excluded.request_digest, status = excluded.status, headers = excluded.headers, body = excluded.body,
+  created_at = excluded.created_at
 """
 
 

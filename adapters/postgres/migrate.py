@@ -1,6 +1,7 @@
 """`luneo migrate`: roles, then revisions, under one lock.
 
-The login of LUNEO_MIGRATION_DATABASE_URL needs CREATEROLE (or the roles must exist) and CREATE on the database. It takes the role `luneo_owner` before the
+The login of LUNEO_MIGRATION_DATABASE_URL needs CREATEROLE (or the roles must exist) and CREATE on the database. It takes the
+role `luneo_owner` before the
 first revision, so that the owner of every table is a role nobody can log in as.
 """
 

@@ -1,6 +1,7 @@
 """What a failing statement means, said in the domain's errors.
 
-A statement refuses in two ways: `luneo.require(ok, code, detail)` raises SQLSTATE LU001 with `code`, and a constraint raises with its name. Each context
+A statement refuses in two ways: `luneo.require(ok, code, detail)` raises SQLSTATE LU001 with `code`, and a constraint raises
+with its name. Each context
 registers the errors behind its codes and constraint names once, when its adapter is imported.
 """
 

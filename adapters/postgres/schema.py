@@ -3,8 +3,8 @@
 from adapters.postgres import idempotency
 from adapters.postgres.billing import tables as billing
 from adapters.postgres.conversational_ai import tables as knowledge
-from adapters.postgres.conversational_ai import turn_tables as conversations
 from adapters.postgres.conversational_ai import turn_tables
+from adapters.postgres.conversational_ai import turn_tables as conversations
 from adapters.postgres.governance import tables as governance
 from adapters.postgres.identity import tables as identity
 from adapters.postgres.mapping import metadata

@@ -1,11 +1,12 @@
 """The unit of work behind every command.
 
-One session, one transaction. On leaving the block it flushes the aggregates with their optimistic versions, then writes what they recorded: events
+One session, one transaction. On leaving the block it flushes the aggregates with their optimistic versions, then writes what
+they recorded: events
 with their deliveries and audit entries, all in the same transaction; after the commit it wakes the relay. An error inside the block
 leaves nothing behind.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any, Generic, LiteralString, Self, TypeVar, cast
 import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -50,7 +52,8 @@ class UnitsOfWork:
     def open(self, principal: Principal, *, completes: Delivery | None = None) -> "UnitOfWorkScope":
         """Return a transaction of the principal's organisation to be entered with `async with`.
 
-        Inside `together` the transaction that is open there is joined instead. `completes` is the delivery whose effect this transaction is.
+        Inside `together` the transaction that is open there is joined instead. `completes` is the delivery whose effect this
+        transaction is.
         """
         return UnitOfWorkScope(self, principal, completes)
 
@@ -89,14 +92,14 @@ class UnitOfWorkScope:
         if outer is not None:
             if outer.principal.organization_id != self.principal.organization_id:
                 raise PermissionDenied("One transaction cannot span two organisations")
-            self._joined, self.session, self._connection = outer, outer.session, outer._connection
+            self._joined, self.session, self._connection = outer, outer.session, outer.connection
             return self
         self.session = self._units.sessions()
         event.listen(self.session.sync_session, "before_flush", self._collect)
         try:
             connection = await self.session.connection()
             raw = await connection.get_raw_connection()
-            self._connection = cast(Connection, raw.driver_connection)
+            self._connection = cast("Connection", raw.driver_connection)
             await self.execute(SET_TENANT, (str(self.principal.organization_id or ""),))
         except BaseException as error:
             await self.session.close()
@@ -106,7 +109,7 @@ class UnitOfWorkScope:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._joined is not None:
             if error is None:
-                await self._guarded(self._joined._save)
+                await self._guarded(self._joined.save)
             elif not isinstance(error, Exception):
                 raise error
             else:
@@ -123,7 +126,7 @@ class UnitOfWorkScope:
                 return
             wake = False
             try:
-                await self._save()
+                await self.save()
                 wake = await self._write_records()
                 await self.session.commit()
             except BaseException as failure:
@@ -162,15 +165,18 @@ class UnitOfWorkScope:
 
     def touch(self, aggregate: Aggregate) -> None:
         """Collect what `aggregate` records, even when none of its columns change."""
-        owner = self._joined or self
-        owner._touched[id(aggregate)] = aggregate
+        if self._joined is not None:
+            self._joined.touch(aggregate)
+        else:
+            self._touched[id(aggregate)] = aggregate
 
     def _collect(self, session: Session, _context: object, _instances: object) -> None:
         for instance in (*session.new, *session.dirty, *session.deleted):
             if isinstance(instance, Aggregate):
                 self._touched[id(instance)] = instance
 
-    async def _save(self) -> None:
+    async def save(self) -> None:
+        """Send the changes of the aggregates to the database; nothing is permanent before the block is left."""
         await self.session.flush()
 
     async def _guarded(self, action: Callable[[], Any]) -> None:

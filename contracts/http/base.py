@@ -11,14 +11,14 @@ class Response(msgspec.Struct, kw_only=True, frozen=True):
     """A response body."""
 
 
-class Money(Response):
+class Money(Response, frozen=True):
     """An amount in minor units of a currency."""
 
     amount: int
     currency: str
 
 
-class FieldProblem(Response):
+class FieldProblem(Response, frozen=True):
     """One wrong field of a request."""
 
     field: str
@@ -26,7 +26,7 @@ class FieldProblem(Response):
     detail: str
 
 
-class Problem(Response, omit_defaults=True):
+class Problem(Response, frozen=True, omit_defaults=True):
     """An error (RFC 9457, `application/problem+json`)."""
 
     type: str

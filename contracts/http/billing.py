@@ -11,14 +11,14 @@ from contracts.http.base import Money, Response
 Quantity = int | float
 
 
-class OverageBody(Response):
+class OverageBody(Response, frozen=True):
     """What may be used beyond the limit: at most `cap` more, at `price` per unit."""
 
     price: Money
     cap: Quantity
 
 
-class LimitBody(Response):
+class LimitBody(Response, frozen=True):
     """The limit of one metric; without `overage` it is a hard stop."""
 
     metric: str
@@ -26,7 +26,7 @@ class LimitBody(Response):
     overage: OverageBody | None
 
 
-class PlanBody(Response):
+class PlanBody(Response, frozen=True):
     """A plan of the catalogue. Prices are before tax. Plans that are not `self_service` are sold by people."""
 
     slug: str
@@ -44,7 +44,7 @@ class PlanBody(Response):
     takes_add_ons: bool
 
 
-class AddOnBody(Response):
+class AddOnBody(Response, frozen=True):
     """Raises the limit of `metric` by `bonus` for each one bought, at `monthly_price` each."""
 
     slug: str
@@ -54,14 +54,14 @@ class AddOnBody(Response):
     maximum_quantity: int
 
 
-class CreditPackBody(Response):
+class CreditPackBody(Response, frozen=True):
     """Credits bought at once."""
 
     credits: int
     price: Money
 
 
-class CatalogueBody(Response):
+class CatalogueBody(Response, frozen=True):
     """Everything that is sold; `items` are the plans, the smallest first."""
 
     items: list[PlanBody]
@@ -70,7 +70,7 @@ class CatalogueBody(Response):
     credit_packs: list[CreditPackBody]
 
 
-class SubscriptionBody(Response):
+class SubscriptionBody(Response, frozen=True):
     """What the organisation has bought, and what that gives it (add-ons included) in the current period."""
 
     plan: str
@@ -87,7 +87,7 @@ class SubscriptionBody(Response):
     agent_rate_per_minute: int
 
 
-class QuotaBody(Response):
+class QuotaBody(Response, frozen=True):
     """One quota. `used` is spent, `reserved` is held by what runs now, `overage` is how much of both is beyond the limit.
 
     Without a period it is a capacity, which does not start anew.
@@ -102,7 +102,7 @@ class QuotaBody(Response):
     overage: Quantity
 
 
-class UsageTotalBody(Response):
+class UsageTotalBody(Response, frozen=True):
     """What was used of a metric, and what it cost in minor units, rounded half up; `null` when it has no cost."""
 
     metric: str
@@ -111,7 +111,7 @@ class UsageTotalBody(Response):
     cost: Money | None
 
 
-class UsageBody(Response):
+class UsageBody(Response, frozen=True):
     """Usage from `period_start` (included) to `period_end` (excluded)."""
 
     period_start: datetime
@@ -119,7 +119,7 @@ class UsageBody(Response):
     totals: list[UsageTotalBody]
 
 
-class UsageEventBody(Response):
+class UsageEventBody(Response, frozen=True):
     """One thing that was counted.
 
     `cost` is rounded half up to minor units; `cost_micro` is the same exactly, in millionths of a minor unit: one turn often costs less
@@ -137,7 +137,7 @@ class UsageEventBody(Response):
     occurred_at: datetime
 
 
-class UsageEventList(Response):
+class UsageEventList(Response, frozen=True):
     """A page of usage events, the newest first."""
 
     items: list[UsageEventBody]

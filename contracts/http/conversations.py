@@ -6,7 +6,7 @@ from uuid import UUID
 from contracts.http.base import Money, Request, Response
 
 
-class StartConversationBody(Request):
+class StartConversationBody(Request, frozen=True):
     """A new conversation. `language` fixes the language of answers (`fr`, `en`); `visitor_id` is your own name for the visitor."""
 
     agent_id: UUID
@@ -14,7 +14,7 @@ class StartConversationBody(Request):
     visitor_id: str | None = None
 
 
-class ConversationBody(Response):
+class ConversationBody(Response, frozen=True):
     """A conversation. `status` is `answering` while a turn runs, else `open`."""
 
     id: UUID
@@ -27,14 +27,14 @@ class ConversationBody(Response):
     last_message_at: datetime | None
 
 
-class ConversationList(Response):
+class ConversationList(Response, frozen=True):
     """Conversations, newest first."""
 
     items: list[ConversationBody]
     next_cursor: str | None
 
 
-class LocatorBody(Response, omit_defaults=True):
+class LocatorBody(Response, frozen=True, omit_defaults=True):
     """Where a quote stands in its source: page from 1, nearest heading, character offsets (end exclusive)."""
 
     page: int | None = None
@@ -43,7 +43,7 @@ class LocatorBody(Response, omit_defaults=True):
     end: int | None = None
 
 
-class CitationBody(Response):
+class CitationBody(Response, frozen=True):
     """What an answer stands on. `number` is the mark `[n]` in the answer; `quote` is found verbatim at `locator`."""
 
     number: int
@@ -54,7 +54,7 @@ class CitationBody(Response):
     score: float
 
 
-class MessageBody(Response):
+class MessageBody(Response, frozen=True):
     """One message. `confidence` is null until there is a calibrated one."""
 
     id: UUID
@@ -64,7 +64,7 @@ class MessageBody(Response):
     confidence: float | None
 
 
-class StoredMessageBody(MessageBody):
+class StoredMessageBody(MessageBody, frozen=True):
     """One message of a conversation. `complete` is false for the part of an answer that came before a stop or a break."""
 
     turn_id: UUID
@@ -72,21 +72,21 @@ class StoredMessageBody(MessageBody):
     created_at: datetime
 
 
-class MessageList(Response):
+class MessageList(Response, frozen=True):
     """Messages, oldest first."""
 
     items: list[StoredMessageBody]
     next_cursor: str | None
 
 
-class AskBody(Request):
+class AskBody(Request, frozen=True):
     """A visitor's message, 1–8,000 characters. The same `client_message_id` (1–200 characters) again gives the same turn."""
 
     content: str
     client_message_id: str | None = None
 
 
-class UsageBody(Response):
+class UsageBody(Response, frozen=True):
     """What an answer took. `estimated` marks our own token count where the provider gave none."""
 
     tokens_in: int
@@ -95,7 +95,7 @@ class UsageBody(Response):
     cost: Money
 
 
-class TurnAnswer(Response):
+class TurnAnswer(Response, frozen=True):
     """A turn's whole answer. `status` is `completed` or `stopped`."""
 
     turn_id: UUID
@@ -105,7 +105,7 @@ class TurnAnswer(Response):
     usage: UsageBody | None
 
 
-class TurnBody(Response):
+class TurnBody(Response, frozen=True):
     """A turn as it is stored: `status` is `running`, `completed`, `stopped` or `failed`; `steps` are milliseconds by step."""
 
     turn_id: UUID
@@ -119,7 +119,7 @@ class TurnBody(Response):
     ended_at: datetime | None
 
 
-class TurnProblem(Response):
+class TurnProblem(Response, frozen=True):
     """Why a turn failed; `retryable` says whether sending the message again may help."""
 
     code: str
@@ -127,5 +127,3 @@ class TurnProblem(Response):
     detail: str
     status: int
     retryable: bool
-
-

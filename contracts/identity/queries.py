@@ -13,7 +13,8 @@ class Authentication(Protocol):
         """Return the caller behind an access token or an API key (`lun_live_…`, `lun_sbx_…`).
 
         `organization_id` is what a person's call chose with the header `Luneo-Organization`; an API key carries its own.
-        One API call is metered for a key. Raises `Unauthenticated`; `OrganizationSuspended`; `PermissionDenied` when the person is no member of the chosen organisation;
+        One API call is metered for a key. Raises `Unauthenticated`; `OrganizationSuspended`; `PermissionDenied` when the person
+        is no member of the chosen organisation;
         `QuotaExceeded` when the plan has no API calls left.
         """
         ...

@@ -38,7 +38,7 @@ def _chat(message: str, *, agent: str | None, url: str | None, api_key: str | No
             raise _ChatFailed("name the agent with --agent")
         with _call(f"{base}/api/v1/conversations", key, {"agent_id": agent_id}) as started:
             conversation = UUID(json.load(started)["id"])
-    body = {"content": message}
+    body: dict[str, object] = {"content": message}
     with _call(f"{base}/api/v1/conversations/{conversation}/messages", key, body, accept="text/event-stream") as stream:
         return _print_answer(_events(stream), conversation)
 

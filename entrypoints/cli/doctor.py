@@ -13,4 +13,3 @@ def doctor(settings: Settings) -> int:
     for finding in findings:
         print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name:{width}}  {finding.text}")
     return 0 if all(f.ok for f in findings) else 1
-

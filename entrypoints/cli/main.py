@@ -131,7 +131,11 @@ def _migrate(_: argparse.Namespace) -> int:
     from entrypoints.composition.embedded import run_migrations  # noqa: PLC0415
 
     before, after = run_migrations(settings.migration_database_url, settings.database_url or None)
-    print(f"The database is at revision {after}." if before == after else f"Migrated the database from {before or 'nothing'} to revision {after}.")
+    print(
+        f"The database is at revision {after}."
+        if before == after
+        else f"Migrated the database from {before or 'nothing'} to revision {after}."
+    )
     return 0
 
 

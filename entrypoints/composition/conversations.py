@@ -98,7 +98,7 @@ class ConversationsProvider(Provider):
         return ObservedTurns(metrics)
 
     @provide
-    def orchestrator(
+    def orchestrator(  # noqa: PLR0917 - dishka passes them by type
         self,
         settings: Settings,
         turns: Turns,
@@ -117,7 +117,7 @@ class ConversationsProvider(Provider):
         return RunningTurns(orchestrator, sink, signals)
 
     @provide
-    def ask(
+    def ask(  # noqa: PLR0917 - dishka passes them by type
         self, settings: Settings, turns: Turns, running: RunningTurns, quotas: Quotas, follow: FollowTurnHandler, clock: Clock
     ) -> AskQuestionHandler:
         """The turn's beginning."""

@@ -51,7 +51,9 @@ async def ensure_demo(settings: Settings, *, base_url: str, password: str, sourc
             material = await container.get(ApiKeyMaterial)
             organization_id = new_id()
             key = material.new_api_key(organization_id, sandbox=False)
-            write_atomically(kept, json.dumps({"organization_id": str(organization_id), "api_key": key.plaintext, "shown": key.prefix_shown}))
+            write_atomically(
+                kept, json.dumps({"organization_id": str(organization_id), "api_key": key.plaintext, "shown": key.prefix_shown})
+            )
         credentials = json.loads(kept.read_text(encoding="utf-8"))
         organization_id = UUID(credentials["organization_id"])
         if await (await container.get(Directory)).organization_with_slug(DEMO_SLUG) is None:
@@ -62,12 +64,12 @@ async def ensure_demo(settings: Settings, *, base_url: str, password: str, sourc
                 raise ValueError(f"{kept} is damaged: remove it together with the data folder, or restore it")
             create = await container.get(CreateDemoOrganizationHandler)
             await create(
-                CreateDemoOrganization(organization_id=organization_id, password=password, key=NewApiKey(plain, credentials["shown"], claims.digest))
+                CreateDemoOrganization(
+                    organization_id=organization_id, password=password, key=NewApiKey(plain, credentials["shown"], claims.digest)
+                )
             )
         create_agent = await container.get(CreateDemoAgentHandler)
-        agent_id = await create_agent(
-            CreateDemoAgent(sources=sources, requested_by=Principal.system(organization_id, name="luneo up"))
-        )
+        agent_id = await create_agent(CreateDemoAgent(sources=sources, requested_by=Principal.system(organization_id, name="luneo up")))
     finally:
         await container.close()
     return Demo(

@@ -31,7 +31,10 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Check everything that `settings` name, all at once, each within 6 s."""
     checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
-        *((f"Postgres as {role.value}", lambda role=role: _postgres(settings, role)) for role in (DatabaseRole.APP, DatabaseRole.RELAY, DatabaseRole.PLATFORM)),
+        *(
+            (f"Postgres as {role.value}", lambda role=role: _postgres(settings, role))
+            for role in (DatabaseRole.APP, DatabaseRole.RELAY, DatabaseRole.PLATFORM)
+        ),
         ("Redis", lambda: _redis(settings)),
         ("Vector index", lambda: _index(settings)),
     ]

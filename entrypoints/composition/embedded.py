@@ -164,4 +164,3 @@ def run_migrations(migration_dsn: str, application_dsn: str | None) -> tuple[str
     before = current_revision(migration_dsn)
     migrate(migration_dsn, application_dsn)
     return before, latest_revision()
-

@@ -65,7 +65,10 @@ async def list_events(settings: Settings, *, states: list[str], limit: int) -> i
     finally:
         await container.close()
     for d in page.items:
-        print(f"{d.id}  {d.state:4}  {d.attempts:2} attempts  {d.consumer}  {d.event_type}  {d.occurred_at:%Y-%m-%d %H:%M:%S}  {d.last_error or ''}")
+        print(
+            f"{d.id}  {d.state:4}  {d.attempts:2} attempts  {d.consumer}  {d.event_type}  {d.occurred_at:%Y-%m-%d %H:%M:%S}"
+            f"  {d.last_error or ''}"
+        )
     if not page.items:
         print(f"There is no delivery that is {' or '.join(states)}.")
     return 0

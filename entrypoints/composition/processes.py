@@ -48,7 +48,10 @@ _logger = structlog.get_logger("luneo.processes")
 
 
 async def build_api(settings: Settings, metrics: Metrics) -> tuple[ASGIApp, Litestar, AsyncContainer]:
-    """Return the app to serve, the Litestar app inside it, and its container. Connects to Postgres, so that a wrong role is refused here."""
+    """Return the app to serve, the Litestar app inside it, and its container.
+
+    Connects to Postgres, so that a wrong role is refused here.
+    """
     container = make_container(settings, metrics)
     edge, app = create_app(
         container=container,
@@ -126,7 +129,7 @@ async def run_background(settings: Settings, parts: frozenset[str]) -> None:
     if "relay" in parts:
         tasks.append(asyncio.create_task(_forever(lambda: _run_relay(container, metrics)), name="relay"))
     if "scheduler" in parts:
-        tasks.append(asyncio.create_task(_forever(lambda: _run_scheduler(container, metrics)), name="scheduler"))
+        tasks.append(asyncio.create_task(_forever(lambda: _run_scheduler(container)), name="scheduler"))
     if "worker" in parts:
         tasks.append(asyncio.create_task(_run_worker(settings, metrics, stop), name="worker"))
     stopped = asyncio.create_task(stop.wait())
@@ -166,7 +169,7 @@ async def _run_relay(container: AsyncContainer, metrics: Metrics) -> None:
     await relay.run()
 
 
-async def _run_scheduler(container: AsyncContainer, metrics: Metrics) -> None:
+async def _run_scheduler(container: AsyncContainer) -> None:
     expire = await container.get(ExpireReservationsHandler)
     fail_abandoned = await container.get(FailAbandonedTurnsHandler)
     seal = await container.get(SealAuditTrailHandler)

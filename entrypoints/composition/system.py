@@ -9,9 +9,9 @@ from adapters.mail.folder_mailbox import FolderMailbox
 from adapters.postgres.database import Database
 from adapters.redis_store.connection import RedisConnection
 from domains.conversational_ai.ports.passage_index import PassageIndex
-from entrypoints.http.system import DependencyCheck, Mailbox, MailBody, Readiness
-from shared_kernel.principal import Principal
+from entrypoints.http.system import DependencyCheck, MailBody, Mailbox, Readiness
 from shared_kernel.identifiers import new_id
+from shared_kernel.principal import Principal
 
 _CHECK_SECONDS = 1.0
 
@@ -46,9 +46,7 @@ class ReadableMailbox:
 
     async def list(self) -> list[MailBody]:
         """Return the kept mails, newest first."""
-        return [
-            MailBody(to=m.to, subject=m.subject, text=m.text, html=m.html, sent_at=m.sent_at) for m in await self._mailbox.list()
-        ]
+        return [MailBody(to=m.to, subject=m.subject, text=m.text, html=m.html, sent_at=m.sent_at) for m in await self._mailbox.list()]
 
 
 class SystemProvider(Provider):

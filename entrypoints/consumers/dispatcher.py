@@ -101,7 +101,7 @@ class Dispatcher:
             await self._deliveries.finish(delivery, self._clock.now())
         except AlreadyDelivered:
             self._metrics.delivered(delivery.consumer, "duplicate")
-        except Exception as error:  # noqa: BLE001 - a consumer may fail in any way; the delivery remembers it
+        except Exception as error:
             dead = await self._deliveries.fail(delivery, _described(error), self._clock.now())
             self._metrics.delivered(delivery.consumer, "dead" if dead else "retry")
             expected = isinstance(error, Unavailable)

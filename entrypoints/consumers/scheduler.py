@@ -46,7 +46,9 @@ class Scheduler:
         """Run all jobs until cancelled."""
         scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
         for job in self._jobs:
-            scheduler.add_job(self.tick, IntervalTrigger(seconds=job.seconds, timezone=UTC), args=(job,), next_run_time=datetime.now(UTC), id=job.name)  # type: ignore[arg-type]
+            scheduler.add_job(
+                self.tick, IntervalTrigger(seconds=job.seconds, timezone=UTC), args=(job,), next_run_time=datetime.now(UTC), id=job.name
+            )
         scheduler.start()
         try:
             await asyncio.Event().wait()
@@ -62,5 +64,5 @@ class Scheduler:
                 await job.run()
         except Unavailable as error:
             _logger.warning("job_postponed", job=job.name, reason=error.detail)
-        except Exception as error:  # noqa: BLE001 - the next tick tries again
-            _logger.error("job_failed", job=job.name, exc_info=error)
+        except Exception:  # the next tick tries again
+            _logger.exception("job_failed", job=job.name)

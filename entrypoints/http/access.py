@@ -9,7 +9,7 @@ from uuid import UUID
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateDecision, RateLimits, RateRule
@@ -32,7 +32,7 @@ class CsrfFailed(PermissionDenied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimitSettings:
-    """Requests per minute: of one address, one person, one API key, and at the routes that take passwords, tokens or codes (per address)."""
+    """Requests per minute: of one address, one person, one API key, and at the routes that take passwords or codes (per address)."""
 
     client: int
     account: int
@@ -86,7 +86,7 @@ class AccessControl:
         scope["state"]["principal"] = principal
         await self.app(scope, receive, _with_headers(send, decision))
 
-    async def _principal(self, scope: Scope, access: Access, origin: Origin) -> Principal:
+    async def _principal(self, scope: HTTPScope, access: Access, origin: Origin) -> Principal:
         headers = Headers.from_scope(scope)
         authorization = headers.get("authorization")
         if access.who == "public":
@@ -170,4 +170,3 @@ def rate_headers(decision: RateDecision) -> list[tuple[bytes, bytes]]:
     policy = f'"{decision.policy}";q={decision.limit};w={decision.window_seconds}'
     state = f'"{decision.policy}";r={decision.remaining};t={decision.reset_seconds}'
     return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
-

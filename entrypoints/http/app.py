@@ -114,5 +114,5 @@ def create_app(
         debug=False,
         pdb_on_exception=False,
     )
-    edge = Edge(app, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)  # type: ignore[arg-type]
+    edge = Edge(app, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)
     return edge, app

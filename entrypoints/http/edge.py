@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from dishka import AsyncContainer
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.observability.metrics import Metrics
@@ -40,7 +41,7 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         given = {name: value for name, value in scope["headers"] if name in {b"x-request-id", b"user-agent", b"x-forwarded-for"}}
@@ -52,7 +53,7 @@ class Edge:
             request_id=request_id,
         )
         state: dict[str, Any] = {"request_id": request_id, "origin": origin, "dishka_container": self._container}
-        scope["state"] = {**scope.get("state", {}), **state}  # type: ignore[typeddict-item]
+        scope["state"] = {**scope.get("state", {}), **state}
         started = time.perf_counter()
         status = _SERVER_ERROR
         extra = [*self._headers, (b"x-request-id", request_id.encode())]

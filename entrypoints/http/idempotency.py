@@ -7,7 +7,7 @@ import hashlib
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPRequestEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from contracts.idempotency import IdempotentEffects, StoredAnswer
 from shared_kernel.errors import FieldError, InvalidInput
@@ -19,7 +19,7 @@ _FIRST_ERROR = 400
 _KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag"})
 
 
-class _Undo(Exception):
+class _Refused(Exception):
     """The answer is an error: undo the effect, keep nothing."""
 
 
@@ -41,44 +41,52 @@ class Idempotency:
             await self.app(scope, receive, send)
             return
         body = await _read(receive)
-        digest = request_digest(scope["path"], body)
-        answer: StoredAnswer | None = None
-        captured: list[Message] = []
-        replayed = False
+        answer, replayed = await self._once(scope, principal, key, body)
+        await _send(send, answer, replayed=replayed)
 
-        async def replay_body() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}  # type: ignore[return-value]
+    async def _once(self, scope: Scope, principal: Principal, key: str, body: bytes) -> tuple[list[Message], bool]:
+        """Return the answer's messages, and whether they are a repetition."""
+        captured: list[Message] = []
+
+        async def again() -> HTTPRequestEvent:
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def capture(message: Message) -> None:
             captured.append(message)
 
         try:
-            async with self._effects.begin(principal, key=key, request_digest=digest) as effect:
+            async with self._effects.begin(principal, key=key, request_digest=request_digest(scope["path"], body)) as effect:
                 if effect.first_answer is not None:
-                    answer, replayed = effect.first_answer, True
-                else:
-                    await self.app(scope, replay_body, capture)
-                    answer = _answer(captured)
-                    if answer.status >= _FIRST_ERROR:
-                        raise _Undo  # noqa: TRY301 - leaves the transaction
-                    await effect.keep(answer)
-        except _Undo:
-            replayed = False
-        if answer is None:
-            return
-        if not replayed:
-            for message in captured:
-                await send(message)
-            return
-        headers = [(n.encode(), v.encode()) for n, v in answer.headers]
-        start: HTTPResponseStartEvent = {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*headers, (b"content-length", str(len(answer.body)).encode()), (b"idempotent-replayed", b"true")],
-        }
-        end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": answer.body, "more_body": False}
-        await send(start)
-        await send(end)
+                    return _messages(effect.first_answer), True
+                await self.app(scope, again, capture)
+                answer = _answer(captured)
+                _undo_if_refused(answer)
+                await effect.keep(answer)
+        except _Refused:
+            return captured, False
+        return captured, False
+
+
+def _undo_if_refused(answer: StoredAnswer) -> None:
+    if answer.status >= _FIRST_ERROR:
+        raise _Refused
+
+
+async def _send(send: Send, messages: list[Message], *, replayed: bool) -> None:
+    for message in messages:
+        if replayed and message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"idempotent-replayed", b"true")]
+        await send(message)
+
+
+def _messages(answer: StoredAnswer) -> list[Message]:
+    start: HTTPResponseStartEvent = {
+        "type": "http.response.start",
+        "status": answer.status,
+        "headers": [*((n.encode(), v.encode()) for n, v in answer.headers), (b"content-length", str(len(answer.body)).encode())],
+    }
+    end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": answer.body, "more_body": False}
+    return [start, end]
 
 
 def key_of(headers: Headers) -> str | None:

@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
 async def serve(app: ASGIApp, *, host: str, port: int, drain: Drain, drain_seconds: float) -> None:
     """Serve until a signal comes; `drain` gets `drain_seconds` to let running work end."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         host=host,
         port=port,
         loop="none",

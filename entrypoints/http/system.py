@@ -14,20 +14,20 @@ from entrypoints.http.routing import public, unlimited
 from entrypoints.observability.metrics import CONTENT_TYPE, Metrics
 
 
-class LiveAnswer(Body):
+class LiveAnswer(Body, frozen=True):
     """The process runs."""
 
     status: str
 
 
-class ReadyAnswer(Body):
+class ReadyAnswer(Body, frozen=True):
     """Whether requests can be served, and which dependency is in the way (`ok`, `degraded` or `down` each)."""
 
     status: str
     checks: dict[str, str]
 
 
-class MailBody(Body):
+class MailBody(Body, frozen=True):
     """One mail that was not sent but kept, because this is development."""
 
     to: str
@@ -37,7 +37,7 @@ class MailBody(Body):
     sent_at: datetime
 
 
-class MailboxBody(Body):
+class MailboxBody(Body, frozen=True):
     """The development mailbox, newest first."""
 
     items: list[MailBody]

@@ -20,7 +20,8 @@ register("fk_conversations_organization_id", lambda _: NotFound("There is no suc
 register("agent_not_found", lambda _: NotFound("There is no such agent"))
 
 _AGENT_EXISTS: LiteralString = """
-select luneo.require(exists (select 1 from conversational_ai.agents where organization_id = %(organization)s and id = %(agent)s and status <> 'archived'),
+select luneo.require(exists (select 1 from conversational_ai.agents where organization_id = %(organization)s and id = %(agent)s
+and status <> 'archived'),
                      'agent_not_found')
 """
 _SUMMARY: LiteralString = """

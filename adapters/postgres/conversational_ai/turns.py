@@ -55,7 +55,8 @@ with asked as (
       on v.organization_id = a.organization_id and v.agent_id = a.id and v.number = a.published_number and a.status = 'published'
    where c.organization_id = %(organization)s and c.id = %(conversation)s
 ), opened as (
-  insert into conversational_ai.turns (organization_id, id, conversation_id, agent_version, state, asked_by_kind, asked_by, client_message_id,
+  insert into conversational_ai.turns (organization_id, id, conversation_id, agent_version, state, asked_by_kind, asked_by,
+  client_message_id,
                                        idempotency_key, question_digest, runner_id, started_at, expires_at)
   select %(organization)s, %(turn)s, %(conversation)s, published_number, 'running', %(kind)s, %(caller)s, %(client_message)s,
          %(key)s, %(digest)s, %(runner)s, %(now)s, %(expires)s
@@ -115,7 +116,8 @@ select t.organization_id, t.conversation_id, t.id
  order by t.expires_at limit %(limit)s
 """
 _BEAT: LiteralString = """
-insert into conversational_ai.turn_runners (id, heard_at) values (%(runner)s, %(at)s) on conflict (id) do update set heard_at = excluded.heard_at
+insert into conversational_ai.turn_runners (id, heard_at) values (%(runner)s, %(at)s) on conflict (id) do update set heard_at =
+excluded.heard_at
 """
 _LEAVE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where id = %(runner)s"
 _ALL_GONE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity'"
@@ -158,7 +160,10 @@ class PostgresTurns:
                 pipeline,
                 reservation_id=question.turn_id,
                 cause="turn",
-                lines=(ReservationLine(metric=Metric.MESSAGES_AI), ReservationLine(metric=Metric.CONVERSATIONS, once_for=question.conversation_id)),
+                lines=(
+                    ReservationLine(metric=Metric.MESSAGES_AI),
+                    ReservationLine(metric=Metric.CONVERSATIONS, once_for=question.conversation_id),
+                ),
                 at=question.asked_at,
                 expires_at=question.expires_at,
                 within_plan=caller.sandbox,
@@ -315,7 +320,9 @@ def _answer(row: Row) -> Answer:
         message_id=row["message_id"],
         content=row["content"],
         citations=tuple(citation_of(c) for c in row["citations"]),
-        usage=TokenUsage(row["tokens_in"] or 0, row["tokens_out"] or 0, bool(row["estimated"]), row["cost_micros"] or 0, row["currency"] or "EUR"),
+        usage=TokenUsage(
+            row["tokens_in"] or 0, row["tokens_out"] or 0, bool(row["estimated"]), row["cost_micros"] or 0, row["currency"] or "EUR"
+        ),
         model=row["model"] or "",
         provider=row["provider"] or "",
         complete=row["complete"],

@@ -120,9 +120,7 @@ class RelayedDeliveries:
     async def claim(self, now: datetime, *, limit: int = 100) -> list[ClaimedDelivery]:
         """Take what is due, or was sent and not finished within its lease; what was tried 10 times becomes a dead letter."""
         rows = await self._relay.rows(self._everybody, _CLAIM, {"now": now, "lease": now + LEASE, "limit": limit, "most": MOST_ATTEMPTS})
-        return [
-            ClaimedDelivery(id=r["id"], organization_id=r["organization_id"], queue=r["queue"]) for r in rows if r["state"] == "sent"
-        ]
+        return [ClaimedDelivery(id=r["id"], organization_id=r["organization_id"], queue=r["queue"]) for r in rows if r["state"] == "sent"]
 
     async def unsend(self, ids: Sequence[UUID], at: datetime) -> None:
         """Put claimed deliveries back, due at `at`: the broker did not take them."""

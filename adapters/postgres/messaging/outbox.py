@@ -56,15 +56,19 @@ def decode_event(payload: Mapping[str, Any], event_type: type[Event]) -> Event:
 
 
 _INSERT_EVENTS: LiteralString = """
-insert into messaging.events (id, organization_id, type, aggregate, aggregate_id, aggregate_version, ordinal, payload, occurred_at, request_id)
-select (e->>'id')::uuid, nullif(current_setting('luneo.organization_id', true), '')::uuid, e->>'type', e->>'aggregate', (e->>'aggregate_id')::uuid,
+insert into messaging.events (id, organization_id, type, aggregate, aggregate_id, aggregate_version, ordinal, payload,
+occurred_at, request_id)
+select (e->>'id')::uuid, nullif(current_setting('luneo.organization_id', true), '')::uuid, e->>'type', e->>'aggregate',
+(e->>'aggregate_id')::uuid,
        (e->>'aggregate_version')::int, (e->>'ordinal')::smallint, e->'payload', %(at)s, %(request_id)s
   from jsonb_array_elements(%(events)s) e
 """
 
 _INSERT_DELIVERIES: LiteralString = """
-insert into messaging.deliveries (id, event_id, organization_id, consumer, queue, aggregate_id, aggregate_version, ordinal, ordered, state, due_at)
-select (d->>'id')::uuid, (d->>'event_id')::uuid, nullif(current_setting('luneo.organization_id', true), '')::uuid, d->>'consumer', d->>'queue',
+insert into messaging.deliveries (id, event_id, organization_id, consumer, queue, aggregate_id, aggregate_version, ordinal,
+ordered, state, due_at)
+select (d->>'id')::uuid, (d->>'event_id')::uuid, nullif(current_setting('luneo.organization_id', true), '')::uuid,
+d->>'consumer', d->>'queue',
        (d->>'aggregate_id')::uuid, (d->>'aggregate_version')::int, (d->>'ordinal')::smallint, (d->>'ordered')::boolean, 'due', %(at)s
   from jsonb_array_elements(%(deliveries)s) d
 """

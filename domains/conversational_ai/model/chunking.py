@@ -101,12 +101,16 @@ def _pieces(text: str, start: int, end: int, size: int, overlap: int) -> Iterato
     Each piece begins after the one before it began: a cut is more than half a size on, and the overlap is at most half a size.
     """
     start, end = _trimmed(text, start, end)
+    reached = start
     while start < end:
         if end - start <= size:
             yield start, end
             return
         cut = _cut(text, start + size // 2, start + size)
-        yield _trimmed(text, start, cut)
+        begins, ends = _trimmed(text, start, cut)
+        if ends > reached:  # else only blanks follow the overlap
+            yield begins, ends
+            reached = ends
         start, end = _trimmed(text, _overlapping_start(text, cut, overlap), end)
 
 

@@ -14,7 +14,10 @@ MAXIMUM_VISITOR_LENGTH = 200
 
 @dataclass(eq=False, kw_only=True)
 class Conversation(Aggregate):
-    """Belongs to one agent for its whole life. `language` is fixed when given, else told from each message. `visitor_id` is the caller's own name for the visitor."""
+    """Belongs to one agent for its whole life.
+
+    `language` is fixed when given, else told from each message. `visitor_id` is the caller's own name for the visitor.
+    """
 
     AGGREGATE: ClassVar[str] = "conversation"
 
@@ -29,7 +32,15 @@ class Conversation(Aggregate):
 
     @classmethod
     def start(
-        cls, *, id: UUID, organization_id: UUID, agent_id: UUID, channel: str, language: str | None, visitor_id: str | None, at: datetime  # noqa: A002
+        cls,
+        *,
+        conversation_id: UUID,
+        organization_id: UUID,
+        agent_id: UUID,
+        channel: str,
+        language: str | None,
+        visitor_id: str | None,
+        at: datetime,
     ) -> "Conversation":
         """Begin a conversation. Raises `InvalidInput` for a language that is not two letters or a visitor id over 200 characters."""
         if language is not None and language not in {"fr", "en"}:
@@ -37,9 +48,15 @@ class Conversation(Aggregate):
         if visitor_id is not None and not (1 <= len(visitor_id) <= MAXIMUM_VISITOR_LENGTH and visitor_id.isprintable()):
             raise InvalidInput(FieldError("visitor_id", "invalid", f"must be 1 to {MAXIMUM_VISITOR_LENGTH} printable characters"))
         conversation = cls(
-            id=id, organization_id=organization_id, agent_id=agent_id, channel=channel, language=language, visitor_id=visitor_id, created_at=at
+            id=conversation_id,
+            organization_id=organization_id,
+            agent_id=agent_id,
+            channel=channel,
+            language=language,
+            visitor_id=visitor_id,
+            created_at=at,
         )
-        conversation.record(ConversationStarted(conversation_id=id, agent_id=agent_id, channel=channel))
+        conversation.record(ConversationStarted(conversation_id=conversation_id, agent_id=agent_id, channel=channel))
         conversation.note(
             AuditNote(
                 action="conversation.started",

@@ -71,7 +71,7 @@ class TurnTookTooLong(Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweringAgent:
-    """What the published version of an agent says about answering. `cut_off` is the least similarity of a passage (−1 to 1)."""
+    """What the published version of an agent says about answering. `cut_off` is the least similarity of a passage (-1 to 1)."""
 
     id: UUID
     version: int
@@ -162,7 +162,8 @@ class Failure:
 class TurnEnd:
     """How a turn ends: exactly one of these is written for each.
 
-    `answer` is the stored message, whole or partial, or `None`; the reservation is settled when there is one and released when there is none.
+    `answer` is the stored message, whole or partial, or `None`; the reservation is settled when there is one and released when
+    there is none.
     `steps` are milliseconds by step. `last_sequence` is the number of the stream's last event.
     """
 

@@ -23,7 +23,10 @@ class Conversations(Protocol):
 class ConversationTransaction(Protocol):
     """What starting a conversation sees of its transaction."""
 
-    conversations: Conversations
+    @property
+    def conversations(self) -> Conversations:
+        """The conversations of this organisation."""
+        ...
 
 
 class ConversationTransactions(Protocol):

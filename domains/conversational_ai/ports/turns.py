@@ -15,7 +15,8 @@ class Turns(Protocol):
     async def open(self, question: Question) -> OpenedTurn:
         """Store the question, reserve the quota and read what is needed to answer: all or nothing, in one round trip.
 
-        Raises `NotFound` for another organisation's conversation, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`, `QuotaExceeded`, and
+        Raises `NotFound` for another organisation's conversation, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`,
+        `QuotaExceeded`, and
         `QuotaPeriodMissing` when the billing period has to be opened first.
         """
         ...

@@ -70,7 +70,8 @@ class AskQuestionHandler:
         - The conversation's agent is published, no other turn runs in it, and the quota allows one more answer.
         - A repeated idempotency key whose turn still runs is refused; a repeated client message id is followed.
 
-        Raises `InvalidInput`, `NotFound`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `IdempotencyInProgress`, `IdempotencyKeyReused`,
+        Raises `InvalidInput`, `NotFound`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `IdempotencyInProgress`,
+        `IdempotencyKeyReused`,
         `ClientMessageIdReused`.
         """
         question = self._question(command)
@@ -89,7 +90,7 @@ class AskQuestionHandler:
             raise InvalidInput(FieldError("content", "empty", "write a message"))
         if len(content) > MAXIMUM_LENGTH:
             raise InvalidInput(FieldError("content", "too_long", f"must be at most {MAXIMUM_LENGTH} characters"))
-        if "\x00" in content or not content.isascii() and any("\ud800" <= c <= "\udfff" for c in content):
+        if "\x00" in content or (not content.isascii() and any("\ud800" <= c <= "\udfff" for c in content)):
             raise InvalidInput(FieldError("content", "invalid", "must not hold the character NUL or half of a surrogate pair"))
         client_id = command.client_message_id
         if client_id is not None and not (1 <= len(client_id) <= MAXIMUM_CLIENT_ID_LENGTH and client_id.isprintable()):

@@ -14,7 +14,10 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class FailAbandonedTurnsHandler:
-    """Runs each few seconds in the scheduler. A runner is gone when it was silent for `silence`; a turn has expired `expiry` after it began."""
+    """Runs each few seconds in the scheduler.
+
+    A runner is gone when it was silent for `silence`; a turn has expired `expiry` after it began.
+    """
 
     abandoned: AbandonedTurns
     turns: Turns

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domains.conversational_ai.model.turn import Failure, TurnInterrupted, TurnRecord, TurnState
-from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent, TurnEventLog, TurnEventsMissing
 from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.orchestrator import message_fields, problem_fields, usage_fields
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
+from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.errors import Unavailable
 from shared_kernel.principal import Principal
 
@@ -30,7 +30,8 @@ class FollowTurnHandler:
     async def __call__(self, principal: Principal, turn_id: UUID, *, after: int) -> AsyncIterator[tuple[LoggedEvent, ...]]:
         """Return the turn's events after sequence `after`, then follow it to its end.
 
-        Reads this process's memory, else the log that all replicas share, else what was stored. Raises `NotFound` for another organisation's turn.
+        Reads this process's memory, else the log that all replicas share, else what was stored. Raises `NotFound` for another
+        organisation's turn.
         """
         record = await self.turns.get(principal, turn_id)
         here = self.running.follow(principal.tenant, turn_id, after)

@@ -23,7 +23,6 @@ from domains.conversational_ai.model.turn import (
     TurnState,
     TurnTookTooLong,
 )
-from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
@@ -37,6 +36,7 @@ from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.ports.tokenizer import Tokenizer
 from domains.conversational_ai.ports.turn_observer import TurnObserver
 from domains.conversational_ai.ports.turns import Turns
+from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.clock import Clock
 from shared_kernel.errors import LuneoError, Unavailable
 from shared_kernel.identifiers import new_id
@@ -64,6 +64,7 @@ class _Progress:
     passages: Sequence[CitablePassage] = ()
     steps: dict[str, float] = field(default_factory=dict)
     prompt_characters: str = ""
+    started: float = field(default_factory=time.perf_counter)
 
     @property
     def text(self) -> str:
@@ -85,11 +86,11 @@ class Orchestrator:
     async def answer(self, turn: OpenedTurn, stream: TurnStream, control: TurnControl) -> None:
         """Run the steps retrieve, compose, generate and settle, streaming on the way; never raises.
 
-        The stream's terminal event is sent after the end was written. Cancelling the task ends the turn with what there is when a stop was asked for,
+        The stream's terminal event is sent after the end was written. Cancelling the task ends the turn with what there is when
+        a stop was asked for,
         else as interrupted.
         """
         progress = _Progress()
-        started = time.perf_counter()
         stream.send("turn.started", {"conversation_id": str(turn.question.conversation_id)})
         state, failure = TurnState.COMPLETED, None
         try:
@@ -105,9 +106,12 @@ class Orchestrator:
             state, failure = TurnState.FAILED, _failure(error, retryable=bool(getattr(error, "retryable", isinstance(error, Unavailable))))
         except Exception as error:  # noqa: BLE001 - whatever happens, the books are closed and the visitor is told
             self.observer.defect(error)
-            state, failure = TurnState.FAILED, Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
+            state, failure = (
+                TurnState.FAILED,
+                Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True),
+            )
         control.finishing = True
-        await self._finish(turn, stream, progress, state, failure, started)
+        await self._finish(turn, stream, progress, state, failure)
 
     async def _produce(self, turn: OpenedTurn, stream: TurnStream, progress: _Progress) -> None:
         language = turn.language or language_of(turn.question.content, turn.agent.languages)
@@ -164,9 +168,7 @@ class Orchestrator:
                 else:
                     progress.finished = event
 
-    async def _finish(
-        self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None, started: float
-    ) -> None:
+    async def _finish(self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None) -> None:
         answer = self._answer(turn, progress, state)
         complete = state is TurnState.COMPLETED and answer is not None
         shown = {"message": message_fields(answer), "usage": usage_fields(answer.usage)} if answer else None
@@ -194,7 +196,7 @@ class Orchestrator:
             stream.send("turn.stopped", shown or {})
         else:
             stream.send("turn.failed", {"problem": problem_fields(failure or _failure(TurnInterrupted(), retryable=True)), **(shown or {})})
-        self.observer.ended(end, time.perf_counter() - started)
+        self.observer.ended(end, time.perf_counter() - progress.started)
 
     async def _write(self, end: TurnEnd, turn: OpenedTurn) -> None:
         """Write the end, again and again while the database does not answer, until the reservation expires.
@@ -247,8 +249,6 @@ class Orchestrator:
                 yield
             finally:
                 progress.steps[name] = time.perf_counter() - started
-
-
 
 
 def _instructions(turn: OpenedTurn) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from domains.conversational_ai.model.turn import OpenedTurn
-from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent, TurnEventSink
 from domains.conversational_ai.ports.turn_stop_signals import TurnStopSignals
 from domains.conversational_ai.use_cases.orchestrator import Orchestrator, TurnControl
+from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.identifiers import new_id
 
 

@@ -32,7 +32,7 @@ class StartConversationHandler:
         """Return the new conversation. Raises `NotFound` for another organisation's agent, `InvalidInput`."""
         async with self.transactions(command.requested_by) as tx:
             conversation = Conversation.start(
-                id=new_id(),
+                conversation_id=new_id(),
                 organization_id=command.requested_by.tenant,
                 agent_id=command.agent_id,
                 channel=command.channel,

@@ -1,7 +1,7 @@
 """Luneo's own documentation, as the knowledge of the demo agent.
 
-Each language has its folder: Markdown texts, and one list of questions and answers. Prices and limits are written nowhere in them: they come from billing's
-catalogue, as a rendered text and in place of `$NAMES`.
+Each language has its folder: Markdown texts, and one list of questions and answers. Prices and limits are written nowhere in them: they
+come from billing's catalogue, as a rendered text and in place of `$NAMES`.
 """
 
 import json

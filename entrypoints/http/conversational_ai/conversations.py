@@ -170,7 +170,10 @@ async def get_turn(turn_id: FromPath[UUID], principal: NamedDependency[Principal
 @get("/turns/{turn_id:uuid}/events", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS, media_type=MEDIA_TYPE)
 @inject
 async def turn_events(
-    turn_id: FromPath[UUID], request: Request[Principal, Any, Any], principal: NamedDependency[Principal], follow: FromDishka[FollowTurnHandler]
+    turn_id: FromPath[UUID],
+    request: Request[Principal, Any, Any],
+    principal: NamedDependency[Principal],
+    follow: FromDishka[FollowTurnHandler],
 ) -> Stream:
     """Follow a turn's events, after the one that `Last-Event-ID` names; works on every replica and after the turn has ended."""
     return Stream(wire(await follow(principal, turn_id, after=_last_event_id(request))), media_type=MEDIA_TYPE, headers=HEADERS)
@@ -241,7 +244,9 @@ def _turn(record: TurnRecord) -> TurnBody:
         status=record.state.value,
         message=msgspec.convert(message_fields(answer), MessageBody) if answer else None,
         usage=msgspec.convert(usage_fields(answer.usage), UsageBody) if answer else None,
-        problem=msgspec.convert(problem_fields(record.failure), TurnProblem) if record.failure and record.state is TurnState.FAILED else None,
+        problem=msgspec.convert(problem_fields(record.failure), TurnProblem)
+        if record.failure and record.state is TurnState.FAILED
+        else None,
         steps=dict(record.steps),
         started_at=record.started_at,
         ended_at=record.ended_at,

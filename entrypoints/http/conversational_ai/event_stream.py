@@ -10,7 +10,10 @@ _KEEP_OPEN = b": keep open\n\n"
 
 
 def encode(events: tuple[LoggedEvent, ...]) -> bytes:
-    """Return the events as they go over the wire: those that came together leave together, none at all is a comment that keeps the stream open."""
+    """Return the events as they go over the wire: those that came together leave together.
+
+    None at all becomes a comment, which keeps the stream open.
+    """
     if not events:
         return _KEEP_OPEN
     return b"".join(b"id: %d\nevent: %s\ndata: %s\n\n" % (e.sequence, e.name.encode(), e.data) for e in events)

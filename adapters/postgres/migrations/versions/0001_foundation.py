@@ -73,7 +73,8 @@ def upgrade() -> None:
     op.execute("create unique index uq_deliveries_event_id_consumer on messaging.deliveries (event_id, consumer)")
     op.execute("create index ix_deliveries_due on messaging.deliveries (due_at) where state in ('due', 'sent')")
     op.execute(
-        "create index ix_deliveries_order on messaging.deliveries (consumer, aggregate_id, aggregate_version, ordinal) where state <> 'done'"
+        "create index ix_deliveries_order on messaging.deliveries (consumer, aggregate_id, aggregate_version, ordinal) where "
+        "state <> 'done'"
     )
     op.execute(
         """

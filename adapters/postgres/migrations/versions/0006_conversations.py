@@ -19,7 +19,8 @@ def upgrade() -> None:
           id uuid not null,
           constraint pk_conversations primary key (organization_id, id),
           agent_id uuid not null,
-          constraint fk_conversations_organization_id foreign key (organization_id, agent_id) references conversational_ai.agents (organization_id, id),
+          constraint fk_conversations_organization_id foreign key (organization_id, agent_id) references conversational_ai.agents
+          (organization_id, id),
           channel text not null,
           language text,
           visitor_id text,
