@@ -16,7 +16,7 @@ from domains.billing.model.subscription import Subscription
 from domains.billing.model.usage import UsageEvent
 from domains.billing.ports.billing_reader import SubscriptionRecord, UsageTotal
 from shared_kernel.aggregate import AuditNote
-from shared_kernel.errors import Conflict, NotFound
+from shared_kernel.errors import Conflict, FieldError, InvalidInput, NotFound
 from shared_kernel.events import Delivery, Event
 from shared_kernel.pagination import Page, PageRequest
 from shared_kernel.principal import Principal
@@ -344,6 +344,9 @@ class InMemoryBillingReader:
             key=lambda e: (e.occurred_at, e.id),
             reverse=True,
         )
-        after = 0 if page.cursor is None else next(i for i, e in enumerate(events) if str(e.id) == page.cursor) + 1
+        places = {str(event.id): place for place, event in enumerate(events, start=1)}
+        if page.cursor is not None and page.cursor not in places:
+            raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list"))
+        after = 0 if page.cursor is None else places[page.cursor]
         items = events[after : after + page.limit]
         return Page(tuple(items), str(items[-1].id) if len(events) > after + page.limit else None)

@@ -26,7 +26,7 @@ from domains.billing.use_cases.facade import BillingAccountsFacade, Entitlements
 from domains.billing.use_cases.ingest_usage import IngestUsage, IngestUsageHandler
 from domains.billing.use_cases.list_quotas import ListQuotasHandler, QuotaView
 from domains.billing.use_cases.open_periods import OpenPeriodsHandler
-from shared_kernel.errors import Conflict, NotFound
+from shared_kernel.errors import Conflict, InvalidInput, NotFound
 from shared_kernel.identifiers import new_id
 from shared_kernel.money import Money
 from shared_kernel.pagination import PageRequest
@@ -532,3 +532,11 @@ class UsageContract:
         last = await world.reader.usage_events(someone, PageRequest(second.next_cursor, 4))
         assert [*first.items, *second.items, *last.items] == wanted
         assert last.next_cursor is None
+
+    @pytest.mark.parametrize(
+        "cursor", ["nonsense", "é", "MjAyNi0wMS0zMXxub25l", "MjAyNi0wMS0zMVQwMDowMDowMHwwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDA"]
+    )
+    async def test_a_cursor_of_another_list_is_refused(self, world: BillingWorld, cursor: str) -> None:
+        someone = await opened(world)
+        with pytest.raises(InvalidInput):
+            await world.reader.usage_events(someone, PageRequest(cursor))

@@ -226,7 +226,8 @@ def crowded(superuser_url: str) -> str:
         """)
         connection.execute("""
             insert into billing.reservation_lines
-            select organization_id, id, 'messages_ai', 1, '2026-01-01Z', gen_random_uuid(), null from billing.reservations on conflict do nothing
+            select organization_id, id, 'messages_ai', 1, '2026-01-01Z', gen_random_uuid(), null from billing.reservations on
+            conflict do nothing
         """)
         connection.execute("""
             insert into billing.usage_events
