@@ -131,6 +131,7 @@ class Settings:
     openai_api_key: str | None = _setting(_text, None, secret=True)
     openai_models: tuple[ModelSettings, ...] = _setting(_models, ())
     default_model: str = _setting(_text, "local")
+    local_words_per_second: float = _setting(_decimal, 0.0)
     model_connect_seconds: float = _setting(_decimal, 5.0)
     model_idle_seconds: float = _setting(_decimal, 30.0)
     model_total_seconds: float = _setting(_decimal, 110.0)
@@ -154,6 +155,7 @@ class Settings:
     log_format: str = _setting(_text, "json")
     log_level: str = _setting(_text, "info")
     otlp_endpoint: str | None = _setting(_url("http", "https"), None)
+    metrics_port: int = _setting(_number, 0)
 
     @property
     def development(self) -> bool:
@@ -209,6 +211,10 @@ class Settings:
             problems.append(f"LUNEO_SECRET_KEY: each key needs at least {_MINIMUM_SECRET_LENGTH} characters")
         if not 1 <= self.port <= 65535:  # noqa: PLR2004 - the range of ports
             problems.append("LUNEO_PORT: must be between 1 and 65535")
+        if not 0 <= self.metrics_port <= 65535:  # noqa: PLR2004 - the range of ports, and 0 for none
+            problems.append("LUNEO_METRICS_PORT: must be between 1 and 65535, or 0 for none")
+        if self.local_words_per_second < 0:
+            problems.append("LUNEO_LOCAL_WORDS_PER_SECOND: must not be negative; 0 is as fast as possible")
         if self.openai_models and self.openai_base_url is None:
             problems.append("LUNEO_OPENAI_BASE_URL: is needed when LUNEO_OPENAI_MODELS is set")
         names = {"local", *(m.name for m in self.openai_models)}

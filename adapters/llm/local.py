@@ -80,10 +80,22 @@ class LocalModel:
     passages of a French help desk scored over 0.85 in 98 of 100, the best passage for a question of another world under 0.84.
 
     Its token counts are not marked as estimated: it is the provider, and `tokenizer` is how it counts.
+
+    `words_per_second` lets an answer come as slowly as from a large model, so that it can be watched, left and stopped; 0 is as fast as
+    possible. The first words never wait.
     """
 
-    def __init__(self, *, tokenizer: Tokenizer, currency: str = "EUR", sure_score: float = 0.87, likely_score: float = 0.84) -> None:
+    def __init__(
+        self,
+        *,
+        tokenizer: Tokenizer,
+        currency: str = "EUR",
+        sure_score: float = 0.87,
+        likely_score: float = 0.84,
+        words_per_second: float = 0.0,
+    ) -> None:
         self.name = "local"
+        self._seconds_per_word = 1 / words_per_second if words_per_second > 0 else 0.0
         self._tokenizer = tokenizer
         self._price = TokenPrice(currency, 0, 0)
         self._sure_score = sure_score
@@ -105,9 +117,11 @@ class LocalModel:
         self.price(request.model)
         answer, finish_reason = self._answer(request)
         tokens_in = sum(self._tokenizer.count(message.content) for message in chat_messages(request))
+        wait = 0.0
         for group in _WORD_GROUP.findall(answer):
+            await asyncio.sleep(wait)
             yield AnswerDelta(group)
-            await asyncio.sleep(0)
+            wait = len(group.split()) * self._seconds_per_word
         yield AnswerFinished(finish_reason, tokens_in, self._tokenizer.count(answer), estimated=False, model=self.name, provider=self.name)
 
     async def aclose(self) -> None:

@@ -36,6 +36,16 @@ def current_revision(dsn: str) -> str | None:
         return str(row[0]) if row else None
 
 
+def ensure_database(superuser_dsn: str, *, database: str, migrator: str, password: str) -> None:
+    """Make the login that migrates and the database that it owns, unless they exist. `superuser_dsn` names any other database."""
+    with psycopg.connect(_libpq(superuser_dsn), autocommit=True, connect_timeout=5) as connection:
+        login, name = sql.Identifier(migrator), sql.Identifier(database)
+        if not connection.execute("select 1 from pg_roles where rolname = %s", (migrator,)).fetchone():
+            connection.execute(sql.SQL("create role {} login createrole password {}").format(login, sql.Literal(password)))
+        if not connection.execute("select 1 from pg_database where datname = %s", (database,)).fetchone():
+            connection.execute(sql.SQL("create database {} owner {}").format(name, login))
+
+
 def migrate(migration_dsn: str, application_dsn: str | None, *, revision: str = "head") -> None:
     """Bring the database to `revision` and grant the application's login its roles.
 

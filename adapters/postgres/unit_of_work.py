@@ -43,7 +43,7 @@ _ambient: ContextVar["UnitOfWorkScope | None"] = ContextVar("luneo_unit_of_work"
 class UnitsOfWork:
     """Opens units of work: what they all share."""
 
-    sessions: async_sessionmaker[AsyncSession]
+    sessions: "Sessions"
     outbox: Outbox
     audit_trail: AuditTrail
     clock: Clock
@@ -58,21 +58,30 @@ class UnitsOfWork:
         return UnitOfWorkScope(self, principal, completes)
 
 
-def create_engine(dsn: str, role: DatabaseRole = DatabaseRole.APP, *, size: int = 5) -> AsyncEngine:
-    """Return an engine whose connections act as `role`."""
-    conninfo = as_role(dsn, role)
+class Sessions:
+    """Sessions on a pool of connections that act as `role`. Nothing is loaded lazily: aggregates are loaded whole."""
 
+    def __init__(self, dsn: str, role: DatabaseRole = DatabaseRole.APP, *, size: int = 5) -> None:
+        """Prepare a pool of `size` connections, twice as many at a peak; nothing connects before the first session."""
+        self._engine = _engine(as_role(dsn, role), size)
+        self._make = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
+
+    def __call__(self) -> AsyncSession:
+        """Return a new session."""
+        return self._make()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _engine(conninfo: str, size: int) -> AsyncEngine:
     async def connect() -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=0)
 
     return create_async_engine(
         "postgresql+psycopg_async://", async_creator=connect, pool_size=size, max_overflow=size, pool_timeout=5, pool_pre_ping=False
     )
-
-
-def create_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    """Return the session factory of `engine`. Nothing is loaded lazily: aggregates are loaded whole."""
-    return async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
 
 
 class UnitOfWorkScope:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -58,12 +60,21 @@ Luneo is ready after {seconds:.1f} s.
   Password    {demo.password}
   API key     {demo.api_key}
 
-  Try         luneo chat "What does Luneo do?"      (the demo agent reads its knowledge first: about a minute)
+  Try         {_command(home)} chat "What does Luneo do?"      (the demo agent reads its knowledge first: about a minute)
   Logs        {home / "logs"}
 
 Ctrl-C stops everything; nothing is lost.""",
         flush=True,
     )
+
+
+def _command(home: Path) -> str:
+    """Return how `luneo` is typed in this folder so that it finds this installation."""
+    program = Path(sys.argv[0])
+    found = shutil.which("luneo")
+    name = "luneo" if program.name != "luneo" or (found and Path(found).resolve() == program.resolve()) else os.path.relpath(program)
+    elsewhere = "" if home == Path(".luneo").absolute() else f"LUNEO_HOME={shlex.quote(str(home))} "
+    return elsewhere + name
 
 
 def _say(line: str) -> None:

@@ -6,10 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import psycopg
-
-from adapters.postgres.migrate import latest_revision
-from adapters.postgres.roles import DatabaseRole, UnsafeDatabaseRole, as_role, refuse_unsafe_role
+from adapters.postgres.checks import DatabaseUnfit, check_database
+from adapters.postgres.roles import DatabaseRole
 from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.redis_store.connection import RedisConnection
 from entrypoints.settings import Settings
@@ -32,7 +30,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Check everything that `settings` name, all at once, each within 6 s."""
     checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
         *(
-            (f"Postgres as {role.value}", lambda role=role: _postgres(settings, role))
+            (f"Postgres as {role.value}", lambda role=role: check_database(settings.database_url, role))
             for role in (DatabaseRole.APP, DatabaseRole.RELAY, DatabaseRole.PLATFORM)
         ),
         ("Redis", lambda: _redis(settings)),
@@ -51,28 +49,8 @@ async def _checked(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
             return Finding(name, ok=True, text=await check())
     except TimeoutError:
         return Finding(name, ok=False, text=f"does not answer within {_SECONDS:.0f} s: is it running, and may this machine reach it?")
-    except (LuneoError, UnsafeDatabaseRole, psycopg.Error, OSError, _Wrong) as error:
+    except (LuneoError, DatabaseUnfit, OSError) as error:
         return Finding(name, ok=False, text=str(error))
-
-
-class _Wrong(Exception):
-    """A check that failed, in words."""
-
-
-async def _postgres(settings: Settings, role: DatabaseRole) -> str:
-    try:
-        connection = await psycopg.AsyncConnection.connect(as_role(settings.database_url, role))
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
-        hint = ": run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL" if "role" in reason else ""
-        raise _Wrong(f"LUNEO_DATABASE_URL cannot be used ({reason}){hint}") from error
-    async with connection:
-        await refuse_unsafe_role(connection)
-        cursor = await connection.execute("select version_num from luneo.schema_version")
-        found = str((await cursor.fetchone() or ("none",))[0])
-    if found != latest_revision():
-        raise _Wrong(f"the schema is at revision {found}, this version needs {latest_revision()}: run `luneo migrate`")
-    return f"revision {found}"
 
 
 async def _redis(settings: Settings) -> str:
@@ -100,6 +78,6 @@ async def _reachable(url: str, port: int) -> str:
     try:
         connection = await asyncio.to_thread(socket.create_connection, (host, number), 5)
     except OSError as error:
-        raise _Wrong(f"{host}:{number} cannot be reached ({error})") from error
+        raise OSError(f"{host}:{number} cannot be reached ({error})") from error
     connection.close()
     return f"{host}:{number} accepts connections"

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg
-from psycopg import sql
-
 from adapters.embedded.home import HomeLock, Secrets
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.processes import write_atomically
 from adapters.embedded.supervisor import ChildProcess, Supervisor, accepts_connections, free_port
 from adapters.embedded.valkey import EmbeddedValkey
-from adapters.postgres.migrate import current_revision, latest_revision, migrate
+from adapters.postgres.migrate import current_revision, ensure_database, latest_revision, migrate
 from entrypoints.settings import GENERATED, PREFIX
 
 _ENVIRONMENT_FILE = "environment.json"
@@ -26,6 +23,8 @@ _DATABASE = "luneo"
 _APPLICATION, _MIGRATOR, _SUPERUSER = "luneo", "luneo_migrator", "postgres"
 _PREFERRED_HTTP_PORT = 8000
 _PROBE_SECONDS = 1.0
+# About the speed of a large model: an answer can be watched, its stream dropped and the turn stopped by hand.
+_UNLESS_SET = {"LOCAL_WORDS_PER_SECOND": "25"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,19 +112,12 @@ class EmbeddedInstallation:
             "QDRANT_API_KEY": secrets.get("vector_server"),
             "SECRET_KEY": GENERATED + secrets.get("secret_key"),
         }
-        return {PREFIX + name: value for name, value in values.items()}
+        unless_set = {name: os.environ.get(PREFIX + name) or value for name, value in _UNLESS_SET.items()}
+        return {PREFIX + name: value for name, value in {**unless_set, **values}.items()}
 
     def _migrate(self) -> None:
         superuser = self._postgres.dsn(_SUPERUSER, self._secrets.get("postgres_superuser"), "postgres")
-        with psycopg.connect(superuser, autocommit=True, connect_timeout=5) as connection:
-            if not connection.execute("select 1 from pg_roles where rolname = %s", (_MIGRATOR,)).fetchone():
-                connection.execute(
-                    sql.SQL("create role {} login createrole password {}").format(
-                        sql.Identifier(_MIGRATOR), sql.Literal(self._secrets.get("postgres_migrator"))
-                    )
-                )
-            if not connection.execute("select 1 from pg_database where datname = %s", (_DATABASE,)).fetchone():
-                connection.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(_DATABASE), sql.Identifier(_MIGRATOR)))
+        ensure_database(superuser, database=_DATABASE, migrator=_MIGRATOR, password=self._secrets.get("postgres_migrator"))
         environment = self.addresses.environment
         migration, application = environment[f"{PREFIX}MIGRATION_DATABASE_URL"], environment[f"{PREFIX}DATABASE_URL"]
         if current_revision(migration) != latest_revision():

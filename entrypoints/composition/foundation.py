@@ -6,7 +6,6 @@ from typing import NewType
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from dishka import Provider, Scope, from_context, provide
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.mail.folder_mailbox import FolderMailbox
 from adapters.mail.smtp_mailer import SmtpMailer, SmtpSecurity, SmtpServer
@@ -16,7 +15,7 @@ from adapters.postgres.idempotency import PostgresIdempotentEffects
 from adapters.postgres.messaging.deliveries import ReceivedDeliveries, RelayedDeliveries, Ticks
 from adapters.postgres.messaging.outbox import Outbox, Subscriber
 from adapters.postgres.roles import DatabaseRole
-from adapters.postgres.unit_of_work import UnitsOfWork, create_engine, create_sessions
+from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from adapters.redis_store.connection import RedisConnection
 from adapters.redis_store.rate_limits import RedisRateLimits
 from adapters.redis_store.wake_ups import RedisWakeUps
@@ -82,11 +81,11 @@ class FoundationProvider(Provider):
         await database.close()
 
     @provide
-    async def engine(self, settings: Settings) -> AsyncIterator[AsyncEngine]:
-        """The engine behind units of work."""
-        engine = create_engine(settings.database_url, size=max(settings.database_connections // 2, 2))
-        yield engine
-        await engine.dispose()
+    async def sessions(self, settings: Settings) -> AsyncIterator[Sessions]:
+        """The connections behind units of work."""
+        sessions = Sessions(settings.database_url, size=max(settings.database_connections // 2, 2))
+        yield sessions
+        await sessions.close()
 
     @provide
     def outbox(self, subscriptions: Subscriptions) -> Outbox:
@@ -94,9 +93,9 @@ class FoundationProvider(Provider):
         return Outbox(subscribers_of(subscriptions))
 
     @provide
-    def units(self, engine: AsyncEngine, outbox: Outbox, trail: AuditTrail, clock: Clock, wake_ups: WakeUps) -> UnitsOfWork:
+    def units(self, sessions: Sessions, outbox: Outbox, trail: AuditTrail, clock: Clock, wake_ups: WakeUps) -> UnitsOfWork:
         """The unit of work behind every command."""
-        return UnitsOfWork(create_sessions(engine), outbox, trail, clock, lambda: wake_ups.notify(RELAY_CHANNEL))
+        return UnitsOfWork(sessions, outbox, trail, clock, lambda: wake_ups.notify(RELAY_CHANNEL))
 
     @provide
     def effects(self, units: UnitsOfWork, clock: Clock) -> IdempotentEffects:

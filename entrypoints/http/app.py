@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from dishka import AsyncContainer
@@ -55,6 +55,13 @@ def session_cookie_name(*, secure: bool) -> str:
     return "__Host-luneo_session" if secure else "luneo_session"
 
 
+class Served(NamedTuple):
+    """What `create_app` makes: `edge` is served, `routes` is the Litestar app inside it."""
+
+    edge: ASGIApp
+    routes: Litestar
+
+
 def create_app(
     *,
     container: AsyncContainer,
@@ -66,7 +73,7 @@ def create_app(
     api_handlers: Sequence[ControllerRouterHandler],
     root_handlers: Sequence[ControllerRouterHandler],
     lifespan: Lifespan,
-) -> tuple[ASGIApp, Litestar]:
+) -> Served:
     """Return the app to serve, and the Litestar app inside it for those who enumerate its routes."""
 
     @asynccontextmanager
@@ -115,4 +122,4 @@ def create_app(
         pdb_on_exception=False,
     )
     edge = Edge(app, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)
-    return edge, app
+    return Served(edge, app)

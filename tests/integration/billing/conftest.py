@@ -12,7 +12,7 @@ from adapters.postgres.billing.usage_events import PostgresUsageEvents
 from adapters.postgres.database import Database
 from adapters.postgres.messaging.outbox import Outbox
 from adapters.postgres.roles import DatabaseRole
-from adapters.postgres.unit_of_work import UnitsOfWork, create_engine, create_sessions
+from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from contracts.governance.commands import AuditedChange
 from shared_kernel.unit_of_work import UnitOfWork
 from tests.port_contracts.quotas import BillingWorld, MovableClock
@@ -54,12 +54,12 @@ class Postgres:
 async def postgres(database_url: str) -> AsyncIterator[Postgres]:
     database = Database(database_url, size=10)
     platform = Database(database_url, DatabaseRole.PLATFORM, size=1)
-    engine = create_engine(database_url)
+    sessions = Sessions(database_url)
     clock = MovableClock()
     trail = InMemoryAuditTrail()
     await database.open()
     await platform.open()
-    yield Postgres(database, platform, UnitsOfWork(create_sessions(engine), Outbox({}), trail, clock, lambda: None), trail, clock)
-    await engine.dispose()
+    yield Postgres(database, platform, UnitsOfWork(sessions, Outbox({}), trail, clock, lambda: None), trail, clock)
+    await sessions.close()
     await platform.close()
     await database.close()

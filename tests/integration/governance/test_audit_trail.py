@@ -17,7 +17,7 @@ from adapters.postgres.governance.readers import PostgresAuditedOrganizations, P
 from adapters.postgres.governance.transactions import PostgresSealing
 from adapters.postgres.messaging.outbox import Outbox
 from adapters.postgres.roles import DatabaseRole
-from adapters.postgres.unit_of_work import UnitsOfWork, create_engine, create_sessions
+from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from contracts.governance.commands import AuditedChange
 from domains.governance.model.trail_file import verify_file
 from domains.governance.model.verification import FaultKind, TrailReport
@@ -106,8 +106,8 @@ async def test_entries_join_a_pipeline_with_its_tenant_and_transaction(trail: Tr
 
 
 async def test_entries_join_a_unit_of_work_and_vanish_with_it(trail: Trail, database_url: str) -> None:
-    engine = create_engine(database_url)
-    units = UnitsOfWork(create_sessions(engine), Outbox({}), trail.audit, SystemClock(), lambda: None)
+    sessions = Sessions(database_url)
+    units = UnitsOfWork(sessions, Outbox({}), trail.audit, SystemClock(), lambda: None)
     try:
         async with units.open(trail.principal()) as unit:
             await trail.audit.append(unit, [change("kept")])
@@ -120,7 +120,7 @@ async def test_entries_join_a_unit_of_work_and_vanish_with_it(trail: Trail, data
         with pytest.raises(LookupError):
             await fail()
     finally:
-        await engine.dispose()
+        await sessions.close()
     entries = await trail.recorded.entries(trail.principal(), after=(0, UUID(int=0)), below=None, limit=10)
     assert [entry.action for entry in entries] == ["kept"]
 

@@ -17,7 +17,7 @@ from adapters.postgres.identity.readers import PostgresDirectory, PostgresIdenti
 from adapters.postgres.identity.standing import PostgresStanding
 from adapters.postgres.identity.transactions import PostgresIdentityTransactions
 from adapters.postgres.messaging.outbox import Outbox, Subscriber
-from adapters.postgres.unit_of_work import UnitsOfWork, create_engine, create_sessions
+from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from contracts.identity.events import SignUpRequested
 from domains.billing.use_cases.facade import BillingAccountsFacade, EntitlementsFacade, QuotasFacade
 from domains.billing.use_cases.open_periods import OpenPeriodsHandler
@@ -52,9 +52,9 @@ async def postgres_house(database_url: str, superuser: Superuser) -> AsyncIterat
     await superuser.run(EMPTY)
     clock = MovableClock()
     database = Database(database_url, size=10)
-    engine = create_engine(database_url, size=10)
+    sessions = Sessions(database_url, size=10)
     outbox = Outbox({SignUpRequested.TYPE: [Subscriber(CONSUMER)]})
-    units = UnitsOfWork(create_sessions(engine), outbox, PostgresAuditTrail(), clock, lambda: None)
+    units = UnitsOfWork(sessions, outbox, PostgresAuditTrail(), clock, lambda: None)
     billing, reader = PostgresBillingTransactions(units), PostgresBillingReader(database)
     quotas = QuotasFacade(PostgresQuotaLedger(), OpenPeriodsHandler(billing, clock))
 
@@ -102,5 +102,5 @@ async def postgres_house(database_url: str, superuser: Superuser) -> AsyncIterat
             audited=audited,
         )
     finally:
-        await engine.dispose()
+        await sessions.close()
         await database.close()

@@ -1,3 +1,4 @@
+import asyncio
 import re
 from dataclasses import replace
 
@@ -132,6 +133,23 @@ async def test_it_is_free_and_counts_for_itself() -> None:
     assert not end.estimated
     price = LocalModel(tokenizer=Utf8Tokenizer()).price("local")
     assert price.cost_micros(end.tokens_in, end.tokens_out) == 0
+
+
+async def test_it_can_be_as_slow_as_a_large_model_and_its_first_words_never_wait() -> None:
+    model = LocalModel(tokenizer=Utf8Tokenizer(), words_per_second=100)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    came: list[tuple[float, int]] = []
+    request = request_for("local", question="Where are your offices?", language="en", passages=PASSAGES)
+    async for event in model.stream(request):
+        if not isinstance(event, AnswerFinished):
+            came.append((loop.time() - started, len(event.text.split())))
+    assert len(came) > 1
+    before = 0
+    for seconds, words in came:
+        assert seconds >= before / 100 - 0.002
+        before += words
+    assert came[0][0] < came[-1][0] / 2
 
 
 def test_units_are_sentences_and_announced_lists() -> None:
