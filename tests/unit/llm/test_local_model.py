@@ -139,11 +139,10 @@ async def test_it_can_be_as_slow_as_a_large_model_and_its_first_words_never_wait
     model = LocalModel(tokenizer=Utf8Tokenizer(), words_per_second=100)
     loop = asyncio.get_running_loop()
     started = loop.time()
-    came: list[tuple[float, int]] = []
     request = request_for("local", question="Where are your offices?", language="en", passages=PASSAGES)
-    async for event in model.stream(request):
-        if not isinstance(event, AnswerFinished):
-            came.append((loop.time() - started, len(event.text.split())))
+    came = [
+        (loop.time() - started, len(event.text.split())) async for event in model.stream(request) if not isinstance(event, AnswerFinished)
+    ]
     assert len(came) > 1
     before = 0
     for seconds, words in came:
