@@ -37,8 +37,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-@pytest.fixture
-async def house(database_url: str, database: Database) -> AsyncIterator[KnowledgeHouse]:
+@asynccontextmanager
+async def postgres_house(database_url: str, database: Database) -> AsyncIterator[tuple[KnowledgeHouse, UnitsOfWork]]:
+    """The whole of it, and the units of work it stands on."""
     sessions = Sessions(database_url)
     subscribers = {event.TYPE: (Subscriber(consumer, "indexing", ordered=True),) for event, consumer in CONSUMERS.items()}
     types = {event.TYPE: event for event in CONSUMERS}
@@ -90,4 +91,11 @@ async def house(database_url: str, database: Database) -> AsyncIterator[Knowledg
         events=events,
         notes=notes,
     )
+    yield house, units
     await sessions.close()
+
+
+@pytest.fixture
+async def house(database_url: str, database: Database) -> AsyncIterator[KnowledgeHouse]:
+    async with postgres_house(database_url, database) as (house, _):
+        yield house

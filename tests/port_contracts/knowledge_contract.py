@@ -1,0 +1,565 @@
+"""What agents and knowledge do, whatever they are kept in.
+
+A house is all of it on one kind of storage; the suite's classes are inherited by the tests of each house, which give a fixture `house`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from contracts.billing.commands import Quotas
+from contracts.billing.errors import QuotaExceeded
+from contracts.billing.metrics import Metric
+from contracts.conversational_ai.events import KnowledgeBaseDeleted, KnowledgeSourceAdded, KnowledgeSourceDeleted
+from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
+from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, TextContent
+from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
+from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
+from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
+from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
+from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSource, AddKnowledgeSourceHandler
+from domains.conversational_ai.use_cases.archive_agent import ArchiveAgent, ArchiveAgentHandler
+from domains.conversational_ai.use_cases.attach_knowledge import AttachKnowledge, AttachKnowledgeHandler
+from domains.conversational_ai.use_cases.create_agent import CreateAgent, CreateAgentHandler
+from domains.conversational_ai.use_cases.create_demo_agent import CreateDemoAgent, CreateDemoAgentHandler, DemoSource
+from domains.conversational_ai.use_cases.create_knowledge_base import CreateKnowledgeBase, CreateKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnowledgeBase, DeleteKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
+from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentHandler
+from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
+from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH, IndexSource
+from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
+from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
+from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
+from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
+from shared_kernel.errors import AlreadyDelivered, Conflict, InvalidInput, NotFound, Unavailable
+from shared_kernel.events import Delivery, Event
+from shared_kernel.identifiers import new_id
+from shared_kernel.pagination import PageRequest
+from shared_kernel.principal import Principal
+from tests.fakes.embeddings import InMemoryEmbeddings
+
+ATTEMPTS = 3
+CONSUMERS: Mapping[type[Event], str] = {
+    KnowledgeSourceAdded: "conversational_ai.index_source",
+    KnowledgeSourceDeleted: "conversational_ai.forget_source",
+    KnowledgeBaseDeleted: "conversational_ai.forget_knowledge_base",
+}
+MODELS = OfferedModels(default="local", names=frozenset({"local", "gpt-4o-mini"}))
+CLOUDS = TextContent("# Clouds\n\nCumulus clouds are white and puffy.\n\n## Rain\n\nRain falls from nimbostratus clouds.")
+LONG = QuestionsContent(tuple(Pair(f"What is item {i}?", f"Item {i} is number {i} of the long list.") for i in range(3 * BATCH + 5)))
+
+
+class MovableClock:
+    """Moves on by a second each time it is read."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 3, 1, 9, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self.at += timedelta(seconds=1)
+        return self.at
+
+
+class RecordedLeases:
+    """Implements `WorkLease`."""
+
+    def __init__(self) -> None:
+        self.extended: list[UUID] = []
+
+    async def extend(self, delivery: Delivery) -> None:
+        self.extended.append(delivery.id)
+
+
+@dataclass
+class ObservedIndex:
+    """A passage index that does what a test says after each upsert."""
+
+    inner: PassageIndex
+    upserts: list[list[UUID]] = field(default_factory=list)
+    after_upsert: Callable[[int], Awaitable[None]] | None = None
+
+    async def prepare(self) -> None:
+        await self.inner.prepare()
+
+    async def upsert(self, organization_id: UUID, entries: Sequence[PassageVector]) -> None:
+        await self.inner.upsert(organization_id, entries)
+        self.upserts.append([e.passage_id for e in entries])
+        if self.after_upsert is not None:
+            await self.after_upsert(len(self.upserts))
+
+    async def search(
+        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], limit: int
+    ) -> list[PassageMatch]:
+        return await self.inner.search(organization_id, knowledge_base_ids, vector, limit)
+
+    async def remove_source(self, organization_id: UUID, source_id: UUID, *, except_version: int | None = None) -> None:
+        await self.inner.remove_source(organization_id, source_id, except_version=except_version)
+
+    async def remove_knowledge_base(self, organization_id: UUID, knowledge_base_id: UUID) -> None:
+        await self.inner.remove_knowledge_base(organization_id, knowledge_base_id)
+
+    async def count(self, organization_id: UUID) -> int:
+        return await self.inner.count(organization_id)
+
+
+class KnowledgeHouse:
+    """Agents and knowledge on the given ports.
+
+    `open_account` makes an organisation on a plan; `used` reads a counter; `due` are the deliveries that nobody has completed; `events` and
+    `notes` what was published and audited so far, by type and action.
+    """
+
+    def __init__(
+        self,
+        *,
+        transactions: AgentsAndKnowledgeTransactions,
+        quotas: Quotas,
+        agents: AgentReading,
+        knowledge: KnowledgeReading,
+        index: PassageIndex,
+        open_account: Callable[[str], Awaitable[Principal]],
+        used: Callable[[Principal, Metric], Awaitable[int]],
+        due: Callable[[Principal], Awaitable[list[tuple[Delivery, Event]]]],
+        events: Callable[[Principal], Awaitable[list[str]]],
+        notes: Callable[[Principal], Awaitable[list[str]]],
+    ) -> None:
+        clock = MovableClock()
+        self.open_account, self.used, self.due, self.events, self.notes = open_account, used, due, events, notes
+        self.agents, self.knowledge = agents, knowledge
+        self.index = ObservedIndex(index)
+        self.embeddings = InMemoryEmbeddings()
+        self.leases = RecordedLeases()
+        self.create_agent = CreateAgentHandler(transactions, quotas, MODELS, clock)
+        self.edit_agent = EditAgentHandler(transactions, MODELS, clock)
+        self.publish_agent = PublishAgentHandler(transactions, MODELS, clock)
+        self.roll_back_agent = RollBackAgentHandler(transactions, MODELS, clock)
+        self.attach = AttachKnowledgeHandler(transactions, clock)
+        self.archive_agent = ArchiveAgentHandler(transactions, quotas, clock)
+        self.create_base = CreateKnowledgeBaseHandler(transactions, quotas, clock)
+        self.edit_base = EditKnowledgeBaseHandler(transactions, clock)
+        self.delete_base = DeleteKnowledgeBaseHandler(transactions, quotas, clock)
+        self.add_source = AddKnowledgeSourceHandler(transactions, quotas, clock)
+        self.delete_source = DeleteKnowledgeSourceHandler(transactions, quotas, clock)
+        self.retrieval = RetrievePassages(self.embeddings, self.index, knowledge)
+        self.search = SearchKnowledgeHandler(knowledge, self.retrieval)
+        self.demo = CreateDemoAgentHandler(transactions, quotas, MODELS, clock)
+        self.index_source = IndexSource(transactions, self.embeddings, self.index, self.leases, clock, attempts=ATTEMPTS)
+        self.forget_source = ForgetSource(transactions, self.index)
+        self.forget_base = ForgetKnowledgeBase(transactions, self.index)
+
+    async def agent(self, principal: Principal, name: str = "Helper", **command: Any) -> AgentRow:
+        return await self.create_agent(CreateAgent(name=name, requested_by=principal, **command))
+
+    async def base(self, principal: Principal, name: str = "Weather") -> KnowledgeBaseRow:
+        return await self.create_base(CreateKnowledgeBase(name=name, requested_by=principal))
+
+    async def source(self, principal: Principal, base_id: UUID, content: SourceContent = CLOUDS, **command: Any) -> KnowledgeSourceRow:
+        return await self.add_source(
+            AddKnowledgeSource(knowledge_base_id=base_id, name="A source", content=content, requested_by=principal, **command)
+        )
+
+    async def work(self, principal: Principal, attempt: int = 1) -> None:
+        """Deliver everything that is due, as a worker would."""
+        for delivery, event in await self.due(principal):
+            await self.deliver(delivery, event, attempt)
+
+    async def deliver(self, delivery: Delivery, event: Event, attempt: int = 1) -> None:
+        again = Delivery(
+            id=delivery.id,
+            event_id=delivery.event_id,
+            organization_id=delivery.organization_id,
+            consumer=delivery.consumer,
+            attempt=attempt,
+        )
+        if isinstance(event, KnowledgeSourceAdded):
+            await self.index_source(event, again)
+        elif isinstance(event, KnowledgeSourceDeleted):
+            await self.forget_source(event, again)
+        elif isinstance(event, KnowledgeBaseDeleted):
+            await self.forget_base(event, again)
+
+    async def found(self, principal: Principal, base_id: UUID, query: str, limit: int = 10) -> list[str]:
+        search = SearchKnowledge(knowledge_base_id=base_id, query=query, limit=limit, requested_by=principal)
+        return [p.text for p in await self.search(search)]
+
+
+def fields_of(error: pytest.ExceptionInfo[InvalidInput]) -> list[str]:
+    return [e.field for e in error.value.errors]
+
+
+class AgentsContract:
+    async def test_an_agent_starts_as_a_draft_of_its_template(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        row = await house.agent(principal, "Éva & co", settings=AgentChanges(languages=(Language.ENGLISH,), max_tokens=500))
+        assert (row.slug, row.status, row.published_version, row.version) == ("eva-co", AgentStatus.DRAFT, None, 1)
+        assert row.settings.instructions.startswith("You are the customer support assistant")
+        assert (row.settings.model, row.settings.max_tokens, row.settings.tone) == ("local", 500, Tone.EMPATHETIC)
+        assert await house.agents.agent(principal, row.id) == row
+        assert await house.used(principal, Metric.AGENTS) == 1
+        assert "conversational_ai.agent_created.v1" in await house.events(principal)
+        assert "agent.created" in await house.notes(principal)
+
+    async def test_slugs_are_unique_in_an_organisation(self, house: KnowledgeHouse) -> None:
+        principal, other = await house.open_account("pro"), await house.open_account("pro")
+        assert [(await house.agent(p, "Helper")).slug for p in (principal, principal, other)] == ["helper", "helper-2", "helper"]
+        with pytest.raises(SlugTaken):
+            await house.agent(principal, "Another", slug="helper")
+        third = await house.agent(principal, "Third")
+        with pytest.raises(SlugTaken):
+            await house.edit_agent(EditAgent(agent_id=third.id, slug="helper", requested_by=principal))
+        assert await house.used(principal, Metric.AGENTS) == 3
+
+    async def test_the_plan_limits_agents(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("free")
+        first = await house.agent(principal)
+        with pytest.raises(QuotaExceeded):
+            await house.agent(principal, "Second")
+        assert [a.id for a in (await house.agents.agents(principal, PageRequest())).items] == [first.id]
+        await house.archive_agent(ArchiveAgent(agent_id=first.id, requested_by=principal))
+        assert await house.used(principal, Metric.AGENTS) == 0
+        assert (await house.agent(principal)).slug == first.slug
+
+    async def test_what_is_live_is_what_was_published(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        agent = await house.agent(principal)
+        published = await house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=principal))
+        assert (published.published_version, published.unpublished_changes, published.status) == (1, False, AgentStatus.PUBLISHED)
+        edited = await house.edit_agent(
+            EditAgent(agent_id=agent.id, settings=AgentChanges(greeting="Hi", temperature=0.5), requested_by=principal)
+        )
+        assert (edited.published_version, edited.unpublished_changes) == (1, True)
+        again = await house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=principal))
+        assert again.published_version == 2
+        same = await house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=principal))
+        assert same.published_version == 2
+        back = await house.roll_back_agent(RollBackAgent(agent_id=agent.id, number=1, requested_by=principal))
+        assert (back.published_version, back.unpublished_changes, back.settings.greeting) == (1, True, "Hi")
+        versions = (await house.agents.versions(principal, agent.id, PageRequest())).items
+        assert [(v.number, v.live, v.settings.greeting == "Hi") for v in versions] == [(2, False, True), (1, True, False)]
+        first_page = await house.agents.versions(principal, agent.id, PageRequest(limit=1))
+        second_page = await house.agents.versions(principal, agent.id, PageRequest(first_page.next_cursor, 1))
+        assert [v.number for v in (*first_page.items, *second_page.items)] == [2, 1]
+        with pytest.raises(NotFound):
+            await house.roll_back_agent(RollBackAgent(agent_id=agent.id, number=3, requested_by=principal))
+        assert await house.agents.agent(principal, agent.id) == back
+
+    async def test_an_agent_that_is_not_ready_is_not_published(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        agent = await house.agent(principal, settings=AgentChanges(instructions="  ", fallback_message=""))
+        with pytest.raises(InvalidInput) as refused:
+            await house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=principal))
+        assert fields_of(refused) == ["instructions", "fallback_message"]
+
+    async def test_a_lost_race_is_a_conflict(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        agent = await house.agent(principal)
+        edited = await house.edit_agent(EditAgent(agent_id=agent.id, name="New", expected_version=1, requested_by=principal))
+        assert edited.version == 2
+        with pytest.raises(Conflict):
+            await house.edit_agent(EditAgent(agent_id=agent.id, name="Newer", expected_version=1, requested_by=principal))
+        assert (await house.agents.agent(principal, agent.id)).name == "New"
+
+    @pytest.mark.parametrize(
+        ("command", "field"),
+        [
+            ({"settings": {"model": "gpt-9"}}, "model"),
+            ({"template_slug": "no-such"}, "template_slug"),
+            ({"name": " "}, "name"),
+            ({"name": "x" * 101}, "name"),
+            ({"name": "nul\0"}, "name"),
+            ({"slug": "Not A Slug"}, "slug"),
+            ({"description": "x" * 2_001}, "description"),
+            ({"settings": {"instructions": "x" * 10_001}}, "instructions"),
+            ({"settings": {"temperature": 2.1}}, "temperature"),
+            ({"settings": {"temperature": float("nan")}}, "temperature"),
+            ({"settings": {"max_tokens": 99}}, "max_tokens"),
+            ({"settings": {"context_window": 101}}, "context_window"),
+            ({"settings": {"retrieval_cut_off": 1.5}}, "retrieval_cut_off"),
+            ({"settings": {"languages": (Language.FRENCH, Language.FRENCH)}}, "languages"),
+        ],
+    )
+    async def test_wrong_fields_are_named(self, house: KnowledgeHouse, command: dict[str, Any], field: str) -> None:
+        principal = await house.open_account("pro")
+        with pytest.raises(InvalidInput) as refused:
+            await house.agent(principal, **{"name": "Helper", **command})
+        assert fields_of(refused) == [field]
+        assert await house.used(principal, Metric.AGENTS) == 0
+
+    async def test_attaching_is_live_and_stays_in_the_organisation(self, house: KnowledgeHouse) -> None:
+        principal, other = await house.open_account("pro"), await house.open_account("pro")
+        agent = await house.agent(principal)
+        first, second = await house.base(principal), await house.base(principal, "Second")
+        foreign = await house.base(other)
+        attached = await house.attach(
+            AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(second.id, first.id), requested_by=principal)
+        )
+        assert attached.knowledge_base_ids == (second.id, first.id)
+        for wrong in (foreign.id, new_id()):
+            with pytest.raises(NotFound):
+                await house.attach(AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(first.id, wrong), requested_by=principal))
+        assert (await house.agents.agent(principal, agent.id)).knowledge_base_ids == (second.id, first.id)
+        one = await house.attach(AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(first.id,), requested_by=principal))
+        assert (one.knowledge_base_ids, one.version) == ((first.id,), attached.version + 1)
+        await house.delete_base(DeleteKnowledgeBase(knowledge_base_id=first.id, requested_by=principal))
+        assert (await house.agents.agent(principal, agent.id)).knowledge_base_ids == ()
+        with pytest.raises(NotFound):
+            await house.attach(AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(first.id,), requested_by=principal))
+
+    async def test_another_organisations_agent_does_not_exist(self, house: KnowledgeHouse) -> None:
+        principal, other = await house.open_account("pro"), await house.open_account("pro")
+        agent = await house.agent(principal)
+        attempts: list[Awaitable[object]] = [
+            house.agents.agent(other, agent.id),
+            house.agents.versions(other, agent.id, PageRequest()),
+            house.edit_agent(EditAgent(agent_id=agent.id, name="Mine", requested_by=other)),
+            house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=other)),
+            house.archive_agent(ArchiveAgent(agent_id=agent.id, requested_by=other)),
+        ]
+        for attempt in attempts:
+            with pytest.raises(NotFound):
+                await attempt
+        assert (await house.agents.agents(other, PageRequest())).items == ()
+
+    async def test_lists_go_on_where_they_stopped(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        made = [(await house.agent(principal, f"Agent {i}")).id for i in range(3)]
+        first = await house.agents.agents(principal, PageRequest(limit=2))
+        rest = await house.agents.agents(principal, PageRequest(first.next_cursor, 2))
+        assert [a.id for a in (*first.items, *rest.items)] == made[::-1]
+        assert rest.next_cursor is None
+        for cursor in ("nonsense", "99999999999"):
+            with pytest.raises(InvalidInput):
+                await house.agents.agents(principal, PageRequest(cursor))
+
+
+class KnowledgeContract:
+    async def test_a_source_is_found_when_it_is_ready(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id)
+        assert (source.status, source.progress, source.language) == (SourceStatus.PENDING, 0, KnowledgeLanguage.FRENCH)
+        assert await house.found(principal, base.id, "puffy clouds") == []
+        await house.work(principal)
+        ready = await house.knowledge.source(principal, base.id, source.id)
+        assert (ready.status, ready.progress, ready.passages, ready.error) == (SourceStatus.READY, 100, 2, None)
+        assert (await house.found(principal, base.id, "puffy clouds"))[0] == "# Clouds\n\nCumulus clouds are white and puffy."
+        shown = await house.knowledge.base(principal, base.id)
+        assert (shown.sources, shown.sources_ready) == (1, 1)
+        assert await house.due(principal) == []
+        assert (await house.events(principal)).count("conversational_ai.knowledge_source_indexed.v1") == 1
+        assert {"knowledge_base.created", "knowledge_source.added", "knowledge_source.indexed"} <= set(await house.notes(principal))
+        assert await house.used(principal, Metric.DOCUMENTS) == 1
+        assert await house.used(principal, Metric.STORAGE_GB) == len(CLOUDS.text.encode())
+
+    async def test_what_is_retrieved_points_at_its_place(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id)
+        await house.work(principal)
+        found = await house.retrieval.passages(principal.tenant, [base.id], "nimbostratus rain", limit=1, cut_off=0.1)
+        assert [(p.number, p.source_id, p.title, p.locator.heading) for p in found] == [(1, source.id, "A source", "Rain")]
+        assert CLOUDS.text[found[0].locator.start : found[0].locator.end] == found[0].text
+        assert await house.retrieval.passages(principal.tenant, [base.id], "nimbostratus rain", limit=5, cut_off=1.0) == []
+        assert await house.retrieval.passages(principal.tenant, [], "rain", limit=5, cut_off=0.0) == []
+
+    async def test_progress_is_kept_and_the_lease_extended_with_each_batch(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id, LONG)
+        seen: list[int] = []
+
+        async def look(_: int) -> None:
+            seen.append((await house.knowledge.source(principal, base.id, source.id)).progress)
+
+        house.index.after_upsert = look
+        await house.work(principal)
+        assert seen == sorted(seen)
+        assert seen[0] == 0
+        assert seen[-1] > 80
+        assert len(house.leases.extended) == len(house.index.upserts) == 4
+
+    async def test_a_killed_worker_is_continued_at_the_batch_it_was_at(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id, LONG)
+
+        async def die(upserts: int) -> None:
+            if upserts == 2:
+                raise asyncio.CancelledError
+
+        house.index.after_upsert = die
+        with pytest.raises(asyncio.CancelledError):
+            await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, source.id)).status is SourceStatus.PROCESSING
+        assert await house.found(principal, base.id, "item 1") == []
+        house.index.after_upsert = None
+        await house.work(principal, attempt=2)
+        ready = await house.knowledge.source(principal, base.id, source.id)
+        assert (ready.status, ready.passages) == (SourceStatus.READY, len(LONG.pairs))
+        assert house.index.upserts[1] == house.index.upserts[2]  # the batch whose progress was lost, under the same ids
+        assert len(house.index.upserts) == 5
+        assert await house.index.count(principal.tenant) == len(LONG.pairs)
+        assert await house.used(principal, Metric.DOCUMENTS) == 1
+
+    async def test_a_source_deleted_while_it_is_indexed_leaves_nothing(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id, LONG)
+
+        async def delete(upserts: int) -> None:
+            if upserts == 2:
+                await house.delete_source(
+                    DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=source.id, requested_by=principal)
+                )
+                # the other consumer is faster than the indexing that still runs
+                for delivery, event in await house.due(principal):
+                    if isinstance(event, KnowledgeSourceDeleted):
+                        await house.deliver(delivery, event)
+
+        house.index.after_upsert = delete
+        await house.work(principal)
+        assert len(house.index.upserts) == 2
+        assert await house.index.count(principal.tenant) == 0
+        assert await house.due(principal) == []
+        assert await house.used(principal, Metric.DOCUMENTS) == 0
+
+    async def test_two_workers_at_once_index_a_source_once(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id, LONG)
+        ((delivery, event),) = await house.due(principal)
+        outcomes = await asyncio.gather(
+            house.deliver(delivery, event), house.deliver(delivery, event), return_exceptions=True
+        )
+        assert [type(o) for o in outcomes if o is not None] in ([AlreadyDelivered], [AlreadyDelivered, AlreadyDelivered][:1])
+        assert (await house.knowledge.source(principal, base.id, source.id)).passages == len(LONG.pairs)
+        assert await house.index.count(principal.tenant) == len(LONG.pairs)
+        assert (await house.events(principal)).count("conversational_ai.knowledge_source_indexed.v1") == 1
+
+    async def test_what_goes_wrong_is_shown_and_the_last_attempt_fails_the_source(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id)
+
+        async def gone(_: int) -> None:
+            raise Unavailable("the index does not answer")
+
+        house.index.after_upsert = gone
+        with pytest.raises(Unavailable):
+            await house.work(principal)
+        tried = await house.knowledge.source(principal, base.id, source.id)
+        assert (tried.status, tried.error) == (SourceStatus.PROCESSING, "the index does not answer; it will be tried again")
+        with pytest.raises(Unavailable):
+            await house.work(principal, attempt=ATTEMPTS)
+        failed = await house.knowledge.source(principal, base.id, source.id)
+        assert (failed.status, failed.error) == (SourceStatus.FAILED, "the index does not answer")
+        assert "conversational_ai.knowledge_source_failed.v1" in await house.events(principal)
+        house.index.after_upsert = None
+        await house.work(principal)  # a replayed dead letter
+        assert (await house.knowledge.source(principal, base.id, source.id)).status is SourceStatus.READY
+
+    async def test_a_deleted_source_is_not_found_from_that_moment(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source, kept = await house.source(principal, base.id), await house.source(principal, base.id, TextContent("Snow is cold."))
+        await house.work(principal)
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=source.id, requested_by=principal))
+        assert await house.found(principal, base.id, "puffy clouds") == ["Snow is cold."]
+        assert [s.id for s in (await house.knowledge.sources(principal, base.id, PageRequest())).items] == [kept.id]
+        with pytest.raises(NotFound):
+            await house.knowledge.source(principal, base.id, source.id)
+        with pytest.raises(NotFound):
+            await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=source.id, requested_by=principal))
+        assert await house.used(principal, Metric.DOCUMENTS) == 1
+        assert await house.used(principal, Metric.STORAGE_GB) == kept.size_bytes
+        assert await house.index.count(principal.tenant) == 3
+        await house.work(principal)
+        assert await house.index.count(principal.tenant) == 1
+
+    async def test_a_deleted_base_is_not_found_from_that_moment(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base, other = await house.base(principal), await house.base(principal, "Other")
+        await house.source(principal, base.id)
+        await house.source(principal, base.id, TextContent("Snow is cold."))
+        await house.source(principal, other.id, TextContent("Ice is colder."))
+        await house.work(principal)
+        await house.delete_base(DeleteKnowledgeBase(knowledge_base_id=base.id, requested_by=principal))
+        with pytest.raises(NotFound):
+            await house.found(principal, base.id, "snow")
+        ids = [base.id, other.id]
+        found = await house.retrieval.passages(principal.tenant, ids, "snow is cold", limit=5, cut_off=-1)
+        assert [p.text for p in found] == ["Ice is colder."]
+        with pytest.raises(NotFound):
+            await house.source(principal, base.id)
+        assert [await house.used(principal, m) for m in (Metric.KNOWLEDGE_BASES, Metric.DOCUMENTS)] == [1, 1]
+        await house.work(principal)
+        assert await house.index.count(principal.tenant) == 1
+        assert await house.due(principal) == []
+
+    async def test_another_organisations_knowledge_does_not_exist(self, house: KnowledgeHouse) -> None:
+        principal, other = await house.open_account("pro"), await house.open_account("pro")
+        base, mine = await house.base(principal), await house.base(other)
+        source = await house.source(principal, base.id)
+        await house.work(principal)
+        attempts: list[Awaitable[object]] = [
+            house.knowledge.base(other, base.id),
+            house.knowledge.sources(other, base.id, PageRequest()),
+            house.knowledge.source(other, base.id, source.id),
+            house.knowledge.source(other, mine.id, source.id),
+            house.source(other, base.id),
+            house.found(other, base.id, "clouds"),
+            house.edit_base(EditKnowledgeBase(knowledge_base_id=base.id, name="Mine", requested_by=other)),
+            house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=source.id, requested_by=other)),
+            house.delete_base(DeleteKnowledgeBase(knowledge_base_id=base.id, requested_by=other)),
+        ]
+        for attempt in attempts:
+            with pytest.raises(NotFound):
+                await attempt
+        assert await house.retrieval.passages(other.tenant, [base.id, mine.id], "clouds", limit=5, cut_off=-1) == []
+        assert [b.id for b in (await house.knowledge.bases(other, PageRequest())).items] == [mine.id]
+
+    async def test_the_plan_limits_bases_and_documents(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("free")
+        base = await house.base(principal)
+        with pytest.raises(QuotaExceeded):
+            await house.base(principal, "Second")
+        for _ in range(10):
+            await house.source(principal, base.id)
+        with pytest.raises(QuotaExceeded):
+            await house.source(principal, base.id)
+        assert (await house.knowledge.base(principal, base.id)).sources == 10
+        assert len(await house.due(principal)) == 10
+
+    async def test_a_base_is_edited(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        await house.edit_base(
+            EditKnowledgeBase(knowledge_base_id=base.id, language=KnowledgeLanguage.ENGLISH, expected_version=1, requested_by=principal)
+        )
+        edited = await house.knowledge.base(principal, base.id)
+        assert (edited.language, edited.name, edited.version) == (KnowledgeLanguage.ENGLISH, base.name, 2)
+        with pytest.raises(Conflict):
+            await house.edit_base(EditKnowledgeBase(knowledge_base_id=base.id, name="Late", expected_version=1, requested_by=principal))
+        with pytest.raises(InvalidInput):
+            await house.edit_base(EditKnowledgeBase(knowledge_base_id=base.id, name="x", requested_by=principal))
+
+    async def test_the_demo_agent_is_made_once(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("business")
+        command = CreateDemoAgent(
+            sources=[DemoSource(name="About clouds", language=KnowledgeLanguage.ENGLISH, content=CLOUDS)], requested_by=principal
+        )
+        agent_id = await house.demo(command)
+        assert await house.demo(command) == agent_id
+        agent = await house.agents.agent(principal, agent_id)
+        assert (agent.slug, agent.published_version, len(agent.knowledge_base_ids)) == ("luneo-guide", 1, 1)
+        await house.work(principal)
+        assert (await house.found(principal, agent.knowledge_base_ids[0], "puffy clouds"))[0].startswith("# Clouds")
+        assert [await house.used(principal, m) for m in (Metric.AGENTS, Metric.KNOWLEDGE_BASES, Metric.DOCUMENTS)] == [1, 1, 1]
