@@ -36,6 +36,18 @@ class StoredAnswer:
     body: bytes
 
 
+class AnswerSealing(Protocol):
+    """Keeps stored answers secret at rest: one of them may hold an API key that is shown once."""
+
+    def seal(self, plain: bytes, context: bytes) -> bytes:
+        """Return `plain` sealed for `context`."""
+        ...
+
+    def open(self, sealed: bytes, context: bytes) -> bytes | None:
+        """Return what was sealed for `context`, or `None` when it was not sealed by us for it."""
+        ...
+
+
 class IdempotentEffect(Protocol):
     """The open transaction of one keyed request."""
 

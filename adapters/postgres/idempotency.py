@@ -9,7 +9,7 @@ from sqlalchemy import Column, Index, LargeBinary, SmallInteger, Table, Text
 
 from adapters.postgres.mapping import Json, identifier, metadata, moment
 from adapters.postgres.unit_of_work import Together, UnitOfWorkScope, UnitsOfWork
-from contracts.idempotency import LIFETIME_SECONDS, IdempotencyInProgress, IdempotencyKeyReused, StoredAnswer
+from contracts.idempotency import LIFETIME_SECONDS, AnswerSealing, IdempotencyInProgress, IdempotencyKeyReused, StoredAnswer
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
 
@@ -48,8 +48,9 @@ on conflict (organization_id, principal_id, key) do update
 class PostgresIdempotentEffect:
     """One claimed key inside its transaction."""
 
-    def __init__(self, scope: UnitOfWorkScope, place: dict[str, object], first: StoredAnswer | None) -> None:
+    def __init__(self, scope: UnitOfWorkScope, place: dict[str, object], sealing: AnswerSealing, first: StoredAnswer | None) -> None:
         self._scope = scope
+        self._sealing = sealing
         self._place = place
         self._first = first
 
@@ -62,14 +63,20 @@ class PostgresIdempotentEffect:
         """Store the answer in the effect's transaction."""
         await self._scope.execute(
             _KEEP,
-            {**self._place, "status": answer.status, "headers": Jsonb([list(h) for h in answer.headers]), "body": answer.body},
+            {
+                **self._place,
+                "status": answer.status,
+                "headers": Jsonb([list(h) for h in answer.headers]),
+                "body": self._sealing.seal(answer.body, _context(self._place)),
+            },
         )
 
 
 class PostgresIdempotentEffects:
-    """Claims keys by advisory locks, so that a second request is answered at once instead of waiting."""
+    """Claims keys by advisory locks, so that a second request is answered at once instead of waiting. Answers are sealed at rest."""
 
-    def __init__(self, units: UnitsOfWork, clock: Clock) -> None:
+    def __init__(self, units: UnitsOfWork, sealing: AnswerSealing, clock: Clock) -> None:
+        self._sealing = sealing
         self._units = units
         self._clock = clock
 
@@ -92,12 +99,17 @@ class PostgresIdempotentEffects:
                 raise IdempotencyInProgress
             rows = await scope.execute(_FIRST, place)
             first = None
-            if rows:
+            body = self._sealing.open(bytes(rows[0]["body"]), _context(place)) if rows else None
+            if body is not None:
                 if bytes(rows[0]["request_digest"]) != digest:
                     raise IdempotencyKeyReused
                 first = StoredAnswer(
                     status=rows[0]["status"],
                     headers=tuple((str(n), str(v)) for n, v in rows[0]["headers"]),
-                    body=bytes(rows[0]["body"]),
+                    body=body,
                 )
-            yield PostgresIdempotentEffect(scope, place, first)
+            yield PostgresIdempotentEffect(scope, place, self._sealing, first)
+
+
+def _context(place: dict[str, object]) -> bytes:
+    return f"{place['organization']} {place['principal']} {place['key']}".encode()

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from dishka import Provider, Scope, from_context, provide
 
+from adapters.crypto.aes_sealing import AesSealing
 from adapters.mail.folder_mailbox import FolderMailbox
 from adapters.mail.smtp_mailer import SmtpMailer, SmtpSecurity, SmtpServer
 from adapters.messaging.broker import DeliveryBroker
@@ -98,9 +99,9 @@ class FoundationProvider(Provider):
         return UnitsOfWork(sessions, outbox, trail, clock, lambda: wake_ups.notify(RELAY_CHANNEL))
 
     @provide
-    def effects(self, units: UnitsOfWork, clock: Clock) -> IdempotentEffects:
+    def effects(self, settings: Settings, units: UnitsOfWork, clock: Clock) -> IdempotentEffects:
         """Idempotency keys."""
-        return PostgresIdempotentEffects(units, clock)
+        return PostgresIdempotentEffects(units, AesSealing([key.encode() for key in settings.secret_key]), clock)
 
     @provide
     async def redis(self, settings: Settings, metrics: Metrics) -> AsyncIterator[RedisConnection]:

@@ -24,6 +24,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "alembic": ("adapters.postgres",),
     "apscheduler": ("entrypoints.consumers",),
     "argon2": ("adapters.crypto",),
+    "cryptography": ("adapters.crypto",),
     "dishka": ("entrypoints",),
     "dramatiq": ("adapters.messaging", "entrypoints.consumers"),
     "email_validator": ("adapters.mail",),
