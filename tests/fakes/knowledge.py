@@ -212,14 +212,14 @@ class InMemoryAgentsAndKnowledgeTransactions:
                     InMemoryKnowledgeSources(store, tenant),
                     InMemoryPassages(store, tenant),
                 )
-                if completes is not None and store.due.pop(completes.id, None) is None:
-                    raise AlreadyDelivered
-                self._commit(before, principal)
+                self._commit(before, principal, completes)
         except BaseException:
             store.__dict__.update(before.__dict__)
             raise
 
-    def _commit(self, before: KnowledgeStore, principal: Principal) -> None:
+    def _commit(self, before: KnowledgeStore, principal: Principal, completes: Delivery | None) -> None:
+        if completes is not None and self._store.due.pop(completes.id, None) is None:
+            raise AlreadyDelivered
         slugs = [(a.organization_id, a.slug) for a in self._store.agents.values() if a.archived_at is None]
         if len(set(slugs)) != len(slugs):
             raise SlugTaken

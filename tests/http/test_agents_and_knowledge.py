@@ -12,6 +12,7 @@ import pytest
 from dishka import Provider, Scope, make_async_container
 from litestar import Litestar
 
+from adapters.crypto.aes_sealing import AesSealing
 from adapters.postgres.database import Database
 from adapters.postgres.idempotency import PostgresIdempotentEffects
 from contracts.identity.permissions import PERMISSIONS_OF, Role
@@ -135,7 +136,7 @@ async def site(database_url: str) -> AsyncIterator[Site]:
             metrics=Metrics(),
             authentication=tokens,
             rate_limits=InMemoryRateLimits(),
-            effects=PostgresIdempotentEffects(units, SystemClock()),
+            effects=PostgresIdempotentEffects(units, AesSealing((b"k" * 32,)), SystemClock()),
             api_handlers=[*agents.route_handlers, *knowledge.route_handlers],
             root_handlers=[],
             lifespan=nothing,

@@ -298,9 +298,7 @@ class AgentsContract:
         agent = await house.agent(principal)
         first, second = await house.base(principal), await house.base(principal, "Second")
         foreign = await house.base(other)
-        attached = await house.attach(
-            AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(second.id, first.id), requested_by=principal)
-        )
+        attached = await house.attach(AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(second.id, first.id), requested_by=principal))
         assert attached.knowledge_base_ids == (second.id, first.id)
         for wrong in (foreign.id, new_id()):
             with pytest.raises(NotFound):
@@ -416,9 +414,7 @@ class KnowledgeContract:
 
         async def delete(upserts: int) -> None:
             if upserts == 2:
-                await house.delete_source(
-                    DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=source.id, requested_by=principal)
-                )
+                await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=source.id, requested_by=principal))
                 # the other consumer is faster than the indexing that still runs
                 for delivery, event in await house.due(principal):
                     if isinstance(event, KnowledgeSourceDeleted):
@@ -436,9 +432,7 @@ class KnowledgeContract:
         base = await house.base(principal)
         source = await house.source(principal, base.id, LONG)
         ((delivery, event),) = await house.due(principal)
-        outcomes = await asyncio.gather(
-            house.deliver(delivery, event), house.deliver(delivery, event), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(house.deliver(delivery, event), house.deliver(delivery, event), return_exceptions=True)
         assert [type(o) for o in outcomes if o is not None] in ([AlreadyDelivered], [AlreadyDelivered, AlreadyDelivered][:1])
         assert (await house.knowledge.source(principal, base.id, source.id)).passages == len(LONG.pairs)
         assert await house.index.count(principal.tenant) == len(LONG.pairs)

@@ -1,5 +1,7 @@
 """Cutting terminates, keeps its sizes, covers the text, and points at what it says."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,13 @@ from domains.conversational_ai.model.knowledge_source import Pair, QuestionsCont
 
 SOME_TEXT = st.text(alphabet=st.sampled_from("ab.!?# \n\t`é。\u00a0\r"), max_size=400) | st.text(max_size=300)
 PIECES = st.lists(
-    st.sampled_from(["word ", "A sentence. ", "\n\n", "\n", "# Heading\n", "## Another\n\n", "```\n# code\n```\n", "x" * 60, "    ", "Déjà vu ! "]),
+    st.sampled_from(
+        ["word ", "A sentence. ", "\n\n", "\n", "# Heading\n", "## Another\n\n", "```\n# code\n```\n", "x" * 60, "    ", "Déjà vu ! "]
+    ),
     max_size=80,
 ).map("".join)
+QUESTION = st.text(" ?ab", min_size=1, max_size=30).filter(str.strip)
+ANSWER = st.text(" .ab\n", min_size=1, max_size=1_500).filter(str.strip)
 SENTENCE = "Cumulus clouds are white and puffy, and rain seldom falls from them. "
 
 
@@ -59,7 +65,7 @@ def test_every_piece_of_a_pair_carries_its_question(question: str, answer: str, 
     assert end_before == offset + len(whole)
 
 
-@given(st.lists(st.builds(Pair, st.text(" ?ab", min_size=1, max_size=30).filter(str.strip), st.text(" .ab\n", min_size=1, max_size=1_500).filter(str.strip)), min_size=1, max_size=6))  # fmt: skip
+@given(st.lists(st.builds(Pair, QUESTION, ANSWER), min_size=1, max_size=6))
 def test_pairs_point_into_their_sources_text(pairs: list[Pair]) -> None:
     content = QuestionsContent(tuple(pairs))
     for chunk in content.chunks():
@@ -82,7 +88,7 @@ def test_long_sections_are_cut_between_sentences_and_overlap() -> None:
     assert len(chunks) == 4
     assert all(c.text.endswith(".") and c.locator.heading == "Clouds" for c in chunks)
     assert all(c.text.startswith("Cumulus") for c in chunks[1:])
-    overlaps = [span(a)[1] - span(b)[0] for a, b in zip(chunks, chunks[1:], strict=False)]
+    overlaps = [span(a)[1] - span(b)[0] for a, b in pairwise(chunks)]
     assert all(0 < o <= OVERLAP for o in overlaps)
 
 

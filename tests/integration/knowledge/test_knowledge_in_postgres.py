@@ -26,7 +26,7 @@ class TestKnowledge(KnowledgeContract): ...
 
 async def rows_of(database: Database, principal: Principal) -> dict[str, int]:
     async with database.pipeline(principal) as pipeline:
-        counted = {t: await pipeline.queue(f"select count(*) as count from conversational_ai.{t}") for t in TABLES}  # type: ignore[arg-type]  # noqa: S608
+        counted = {t: await pipeline.queue(f"select count(*) as count from conversational_ai.{t}") for t in TABLES}  # noqa: S608
     return {t: (await pending.one())["count"] for t, pending in counted.items()}
 
 
