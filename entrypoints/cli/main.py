@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from entrypoints.settings import Settings, SettingsError
+from entrypoints.settings import FILE_VARIABLE, Settings, SettingsError
 
 Command = Callable[[argparse.Namespace], int]
 _FAILED, _USAGE = 1, 2
@@ -186,7 +186,13 @@ def _of_installation() -> Settings:
         return Settings.load()
     from entrypoints.composition.embedded import running_environment  # noqa: PLC0415
 
-    return Settings.load({**os.environ, **running_environment(Path(os.environ.get("LUNEO_HOME") or ".luneo"))})
+    home = Path(os.environ.get("LUNEO_HOME") or ".luneo")
+    running = running_environment(home)
+    if not running and not os.environ.get(FILE_VARIABLE):
+        raise SettingsError(
+            [f"LUNEO_DATABASE_URL: is missing, and no `luneo up` runs on {home.absolute()}: start it, or name your servers"]
+        )
+    return Settings.load({**os.environ, **running})
 
 
 def _configured(settings: Settings) -> Settings:

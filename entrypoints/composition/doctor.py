@@ -57,6 +57,8 @@ async def _redis(settings: Settings) -> str:
     connection = RedisConnection(settings.redis_url, environment=settings.mode.value, timeout_seconds=3)
     try:
         await connection.run(lambda redis: redis.ping())
+    except LuneoError as error:
+        raise OSError(f"{_place(settings.redis_url)} does not answer: start it, or correct LUNEO_REDIS_URL and its password") from error
     finally:
         await connection.aclose()
     return "answers"
@@ -67,9 +69,17 @@ async def _index(settings: Settings) -> str:
     try:
         await index.prepare()
         await index.count(new_id())
+    except LuneoError as error:
+        hint = "start it (`luneo index`, or a Qdrant server), or correct LUNEO_QDRANT_URL and LUNEO_QDRANT_API_KEY"
+        raise OSError(f"{_place(settings.qdrant_url)} does not answer: {hint}") from error
     finally:
         await index.close()
     return "answers"
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 async def _reachable(url: str, port: int) -> str:
