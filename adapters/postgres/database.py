@@ -28,6 +28,7 @@ Parameters = Mapping[str, object] | Sequence[object] | None
 T = TypeVar("T")
 
 SET_TENANT: LiteralString = "select set_config('luneo.organization_id', %s, true)"
+_GIVE_UP: LiteralString = "select luneo.require(false, 'given_up')"
 
 
 class Pending:
@@ -123,13 +124,19 @@ class Database:
     async def pipeline(self, principal: Principal) -> AsyncIterator[Pipeline]:
         """Open a transaction of the principal's organisation that is sent and committed in one round trip.
 
-        Raises what `refusals` makes of a failing statement: a context's own error, `Conflict`, or `Unavailable`.
+        An error inside the block leaves nothing behind. Raises what `refusals` makes of a failing statement: a context's own error, `Conflict`,
+        or `Unavailable`.
         """
         tenant = str(principal.organization_id or "")
         try:
             async with self._pool.connection() as connection, connection.pipeline():
                 await connection.execute(SET_TENANT, (tenant,))
-                yield Pipeline(principal, connection)
+                try:
+                    yield Pipeline(principal, connection)
+                except BaseException:
+                    # leaving the pipeline sends its Sync, which would commit what was queued before the error
+                    await connection.execute(_GIVE_UP)
+                    raise
         except PoolTimeout as error:
             raise Unavailable("Postgres does not answer") from error
         except psycopg.Error as error:

@@ -1,0 +1,313 @@
+"""What surrounds a turn, in memory: the store of turns with its books, retrieval, and who watches."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from contracts.billing.commands import Quotas, ReservationLine, UsageLine
+from contracts.billing.metrics import Metric
+from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
+from domains.conversational_ai.model.citation import CitablePassage
+from domains.conversational_ai.model.turn import (
+    AgentNotPublished,
+    AnsweringAgent,
+    OpenedTurn,
+    PastMessage,
+    Question,
+    TurnAlreadyAsked,
+    TurnEnd,
+    TurnInProgress,
+    TurnNoLongerRunning,
+    TurnRecord,
+    TurnState,
+)
+from domains.conversational_ai.ports.turns import Turns
+from shared_kernel.errors import NotFound, Unavailable
+from shared_kernel.events import Event
+from shared_kernel.money import Money
+from shared_kernel.principal import Principal
+from shared_kernel.unit_of_work import UnitOfWork
+
+Unit = Callable[[Principal], AbstractAsyncContextManager[UnitOfWork]]
+_MICROS_PER_MINOR = 10_000
+
+
+@dataclass
+class KeptConversation:
+    """A conversation with the agent that answers in it; `None` while the agent is not published."""
+
+    organization_id: UUID
+    agent: AnsweringAgent | None
+    language: str | None = None
+    messages: list[PastMessage] = field(default_factory=list)
+
+
+@dataclass
+class KeptTurn:
+    """A turn with who asked it."""
+
+    question: Question
+    record: TurnRecord
+
+
+@dataclass
+class InMemoryTurns:
+    """Implements `Turns`: billing's own fakes keep the quota, `published` holds the events that left, `rounds` counts transactions."""
+
+    quotas: Quotas
+    unit: Unit
+    conversations: dict[UUID, KeptConversation] = field(default_factory=dict)
+    kept: dict[UUID, KeptTurn] = field(default_factory=dict)
+    published: list[Event] = field(default_factory=list)
+    rounds: int = 0
+
+    async def open(self, question: Question) -> OpenedTurn:
+        """Open a turn; see `Turns.open`."""
+        self.rounds += 1
+        caller = question.asked_by
+        conversation = self.conversations.get(question.conversation_id)
+        if conversation is None or conversation.organization_id != caller.tenant:
+            raise NotFound
+        if conversation.agent is None:
+            raise AgentNotPublished
+        others = [k for k in self.kept.values() if k.question.asked_by.tenant == caller.tenant]
+        here = [k for k in others if k.question.conversation_id == question.conversation_id]
+        if question.client_message_id is not None and any(k.question.client_message_id == question.client_message_id for k in here):
+            raise TurnAlreadyAsked
+        if question.idempotency_key is not None and any(_same_key(k.question, question.idempotency_key, caller) for k in others):
+            raise TurnAlreadyAsked
+        if any(k.record.state is TurnState.RUNNING for k in here):
+            raise TurnInProgress
+        async with self.unit(caller) as unit:
+            await self.quotas.reserve(
+                unit,
+                reservation_id=question.turn_id,
+                cause="turn",
+                lines=(
+                    ReservationLine(metric=Metric.MESSAGES_AI),
+                    ReservationLine(metric=Metric.CONVERSATIONS, once_for=question.conversation_id),
+                ),
+                at=question.asked_at,
+                expires_at=question.expires_at,
+                within_plan=caller.sandbox,
+            )
+        history = tuple(conversation.messages[-conversation.agent.context_window :])
+        conversation.messages.append(PastMessage("user", question.content))
+        record = TurnRecord(
+            id=question.turn_id,
+            conversation_id=question.conversation_id,
+            state=TurnState.RUNNING,
+            question_digest=question.digest,
+            answer=None,
+            failure=None,
+            steps={},
+            last_sequence=0,
+            started_at=question.asked_at,
+            ended_at=None,
+        )
+        self.kept[question.turn_id] = KeptTurn(question, record)
+        return OpenedTurn(question=question, agent=conversation.agent, language=conversation.language, history=history)
+
+    async def end(self, end: TurnEnd, principal: Principal) -> None:
+        """End a turn; see `Turns.end`."""
+        self.rounds += 1
+        kept = self._kept(principal, end.turn_id)
+        if kept is None or kept.record.state is not TurnState.RUNNING:
+            raise TurnNoLongerRunning
+        async with self.unit(principal) as unit:
+            if end.answer is None:
+                await self.quotas.release(unit, reservation_id=end.turn_id, at=end.ended_at)
+            else:
+                await self.quotas.settle(unit, reservation_id=end.turn_id, usage=_usage(end), at=end.ended_at)
+        kept.record = replace(
+            kept.record,
+            state=end.state,
+            answer=end.answer,
+            failure=end.failure,
+            steps=end.steps,
+            last_sequence=end.last_sequence,
+            ended_at=end.ended_at,
+        )
+        if end.answer is not None:
+            self.conversations[end.conversation_id].messages.append(PastMessage("assistant", end.answer.content))
+        self.published.append(_event(end))
+
+    async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
+        """Return a turn."""
+        self.rounds += 1
+        kept = self._kept(principal, turn_id)
+        if kept is None:
+            raise NotFound
+        return kept.record
+
+    async def asked_before(
+        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
+    ) -> TurnRecord | None:
+        """Return the turn asked before under the key, else under the client message id."""
+        self.rounds += 1
+        ours = [k for k in self.kept.values() if k.question.asked_by.tenant == principal.tenant]
+        for kept in ours:
+            if idempotency_key is not None and _same_key(kept.question, idempotency_key, principal):
+                return kept.record
+        for kept in ours:
+            question = kept.question
+            if client_message_id is not None and (question.conversation_id, question.client_message_id) == (conversation_id, client_message_id):
+                return kept.record
+        return None
+
+    def _kept(self, principal: Principal, turn_id: UUID) -> KeptTurn | None:
+        kept = self.kept.get(turn_id)
+        return kept if kept is not None and kept.question.asked_by.tenant == principal.tenant else None
+
+
+Loss = Literal["request", "acknowledgement"]
+
+
+@dataclass
+class LossyTurns:
+    """`Turns` whose database goes away: each entry of `losses` takes one call of `end`, before it happened or after."""
+
+    turns: Turns
+    losses: deque[Loss] = field(default_factory=deque)
+    ends: int = 0
+
+    async def open(self, question: Question) -> OpenedTurn:
+        """Open a turn; never lost."""
+        return await self.turns.open(question)
+
+    async def end(self, end: TurnEnd, principal: Principal) -> None:
+        """End a turn, or lose the request or its acknowledgement."""
+        self.ends += 1
+        loss = self.losses.popleft() if self.losses else None
+        if loss != "request":
+            await self.turns.end(end, principal)
+        if loss is not None:
+            raise Unavailable("Postgres does not answer")
+
+    async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
+        """Return a turn."""
+        return await self.turns.get(principal, turn_id)
+
+    async def asked_before(
+        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
+    ) -> TurnRecord | None:
+        """Return the turn asked before."""
+        return await self.turns.asked_before(
+            principal, conversation_id, client_message_id=client_message_id, idempotency_key=idempotency_key
+        )
+
+
+@dataclass
+class InMemoryTurnRunners:
+    """Implements `TurnRunners` and `AbandonedTurns` over the turns in memory."""
+
+    turns: InMemoryTurns
+    heard: dict[UUID, datetime] = field(default_factory=dict)
+
+    async def beat(self, runner_id: UUID, at: datetime) -> None:
+        """Say that the runner lives."""
+        self.heard[runner_id] = at
+
+    async def leave(self, runner_id: UUID) -> None:
+        """Say that the runner ends."""
+        self.heard.pop(runner_id, None)
+
+    async def every_runner_is_gone(self) -> None:
+        """Forget every runner."""
+        self.heard.clear()
+
+    async def find(self, *, silent_since: datetime, expired_before: datetime, limit: int) -> Sequence[tuple[UUID, UUID, UUID]]:
+        """Return running turns that expired or whose runner is silent."""
+        found = []
+        for kept in self.turns.kept.values():
+            question, heard = kept.question, self.heard.get(kept.question.runner_id)
+            silent = question.asked_at < silent_since if heard is None else heard < silent_since
+            if kept.record.state is TurnState.RUNNING and (question.expires_at < expired_before or silent):
+                found.append((question.asked_by.tenant, question.conversation_id, question.turn_id))
+        return found[:limit]
+
+
+@dataclass
+class InMemoryRetrieval:
+    """Implements `Retrieval`: says the same passages to every question, or raises `failure`."""
+
+    known: tuple[CitablePassage, ...] = ()
+    failure: Exception | None = None
+    asked: list[tuple[UUID, tuple[UUID, ...], str]] = field(default_factory=list)
+
+    async def passages(
+        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], question: str, *, limit: int, cut_off: float
+    ) -> Sequence[CitablePassage]:
+        """Return what is near enough."""
+        self.asked.append((organization_id, tuple(knowledge_base_ids), question))
+        if self.failure is not None:
+            raise self.failure
+        return [p for p in self.known if p.score >= cut_off][:limit]
+
+
+@dataclass
+class RememberedTurns:
+    """Implements `TurnObserver`."""
+
+    steps: list[str] = field(default_factory=list)
+    ends: list[TurnEnd] = field(default_factory=list)
+    defects: list[Exception] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Remember the step."""
+        self.steps.append(name)
+        yield
+
+    def ended(self, end: TurnEnd, seconds: float) -> None:
+        """Remember the end."""
+        assert seconds >= 0
+        self.ends.append(end)
+
+    def defect(self, error: Exception) -> None:
+        """Remember the defect."""
+        self.defects.append(error)
+
+
+class WordTokenizer:
+    """Implements `Tokenizer`: a word is a token."""
+
+    def count(self, text: str) -> int:
+        """Return the number of words."""
+        return len(text.split())
+
+
+def _same_key(question: Question, key: str, principal: Principal) -> bool:
+    return question.idempotency_key == key and question.asked_by.id == principal.id
+
+
+def _usage(end: TurnEnd) -> tuple[UsageLine, ...]:
+    assert end.answer is not None
+    usage = end.answer.usage
+    minor, rest = divmod(usage.cost_micros, _MICROS_PER_MINOR)
+    return (
+        UsageLine(metric=Metric.TOKENS_IN, quantity=usage.tokens_in, estimated=usage.estimated),
+        UsageLine(
+            metric=Metric.TOKENS_OUT,
+            quantity=usage.tokens_out,
+            estimated=usage.estimated,
+            cost=Money(minor, usage.currency),
+            cost_micro=rest * 100,
+        ),
+    )
+
+
+def _event(end: TurnEnd) -> Event:
+    place = {"turn_id": end.turn_id, "conversation_id": end.conversation_id}
+    message_id = end.answer.message_id if end.answer else None
+    if end.state is TurnState.COMPLETED and end.answer is not None:
+        usage = end.answer.usage
+        return TurnCompleted(**place, message_id=end.answer.message_id, tokens_in=usage.tokens_in, tokens_out=usage.tokens_out)
+    if end.state is TurnState.STOPPED:
+        return TurnStopped(**place, message_id=message_id)
+    assert end.failure is not None
+    return TurnFailed(**place, message_id=message_id, code=end.failure.code, retryable=end.failure.retryable)

@@ -1,0 +1,395 @@
+"""The contract of `Turns`: what every store of turns does, the books of billing included."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from contracts.billing.errors import QuotaExceeded, QuotaPeriodMissing, ReservationNotOpen
+from contracts.billing.metrics import Metric
+from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
+from domains.billing.use_cases.expire_reservations import ExpireReservations
+from domains.conversational_ai.model.citation import Citation, Locator
+from domains.conversational_ai.model.turn import (
+    AgentNotPublished,
+    Answer,
+    AnsweringAgent,
+    Failure,
+    Question,
+    TokenUsage,
+    TurnAlreadyAsked,
+    TurnEnd,
+    TurnInProgress,
+    TurnNoLongerRunning,
+    TurnState,
+)
+from domains.conversational_ai.ports.turns import AbandonedTurns, TurnRunners, Turns
+from shared_kernel.errors import NotFound
+from shared_kernel.events import Event
+from shared_kernel.identifiers import new_id
+from shared_kernel.principal import Principal, PrincipalKind
+from tests.port_contracts.quotas import BillingWorld, events, of, quota
+
+KNOWLEDGE = new_id()
+HOLD = timedelta(seconds=150)
+FREE_MESSAGES = 1_000
+
+
+def answering_agent(*, knowledge: tuple[UUID, ...] = (), context_window: int = 10, model: str = "scripted") -> AnsweringAgent:
+    """An agent as its published version says."""
+    return AnsweringAgent(
+        id=new_id(),
+        version=1,
+        instructions="Help visitors.",
+        custom_instructions="Be brief.",
+        tone="friendly",
+        fallback="I do not know.",
+        languages=("fr", "en"),
+        model=model,
+        temperature=0.3,
+        max_tokens=500,
+        context_window=context_window,
+        passages=5,
+        cut_off=0.5,
+        knowledge_base_ids=knowledge,
+    )
+
+
+@dataclass
+class TurnWorld(ABC):
+    """A store of turns with what surrounds it."""
+
+    turns: Turns
+    runners: TurnRunners
+    abandoned: AbandonedTurns
+    billing: BillingWorld
+
+    async def caller(self, plan: str = "free", *, sandbox: bool = False) -> Principal:
+        """A person, or a sandbox key, of a new organisation on `plan`."""
+        organization = Principal.system(new_id())
+        async with self.billing.account_unit(organization) as unit:
+            await self.billing.accounts.open(unit, organization_id=organization.tenant, plan=plan, at=self.billing.clock.now())
+        kind = PrincipalKind.API_KEY if sandbox else PrincipalKind.USER
+        return Principal(kind, new_id(), organization.organization_id, sandbox=sandbox)
+
+    @abstractmethod
+    async def conversation(
+        self, caller: Principal, agent: AnsweringAgent | None = None, *, published: bool = True, language: str | None = None
+    ) -> UUID:
+        """A new conversation of the caller's organisation."""
+
+    @abstractmethod
+    async def published(self, turn_id: UUID) -> Sequence[Event]:
+        """The events that left with the turn's end."""
+
+    def question(self, caller: Principal, conversation_id: UUID, content: str = "How much?", **said: str) -> Question:
+        """A question asked now."""
+        now = self.billing.clock.now()
+        return Question(
+            turn_id=new_id(),
+            message_id=new_id(),
+            conversation_id=conversation_id,
+            content=content,
+            asked_by=caller,
+            asked_at=now,
+            expires_at=now + HOLD,
+            runner_id=new_id(),
+            digest=hashlib.sha256(conversation_id.bytes + content.encode()).digest(),
+            client_message_id=said.get("client_message_id"),
+            idempotency_key=said.get("idempotency_key"),
+        )
+
+    def completed(self, question: Question, content: str = "Nine euros.") -> TurnEnd:
+        """A whole answer."""
+        return TurnEnd(
+            turn_id=question.turn_id,
+            conversation_id=question.conversation_id,
+            state=TurnState.COMPLETED,
+            answer=Answer(
+                message_id=new_id(),
+                content=content,
+                citations=(Citation(1, new_id(), "Prices", Locator(heading="Plans", start=3, end=8), "Nine.", 0.91),),
+                usage=TokenUsage(120, 30, False, 12_345, "EUR"),
+                model="scripted",
+                provider="tests",
+                complete=True,
+            ),
+            steps={"retrieve": 1.5, "generate": 20.25},
+            last_sequence=7,
+            ended_at=self.billing.clock.now(),
+        )
+
+    def failed(self, question: Question) -> TurnEnd:
+        """An end without an answer."""
+        return replace(
+            self.completed(question),
+            state=TurnState.FAILED,
+            answer=None,
+            failure=Failure("model_timed_out", "The model's provider took too long", "after 30 s", retryable=True),
+            last_sequence=3,
+        )
+
+    def stopped(self, question: Question, *, said: bool) -> TurnEnd:
+        """An end that was asked for."""
+        whole = self.completed(question)
+        assert whole.answer is not None
+        return replace(whole, state=TurnState.STOPPED, answer=replace(whole.answer, complete=False) if said else None)
+
+    async def books(self, caller: Principal) -> tuple[int, int]:
+        """How many messages are used and reserved."""
+        view = await quota(self.billing, caller, Metric.MESSAGES_AI)
+        return view.used, view.reserved
+
+
+class TurnsContract:
+    """Opening, ending, finding."""
+
+    async def test_opening_gives_what_is_needed_to_answer_and_holds_the_quota(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        agent = answering_agent(knowledge=(KNOWLEDGE,))
+        conversation = await world.conversation(caller, agent, language="en")
+        question = world.question(caller, conversation)
+        opened = await world.turns.open(question)
+        assert opened.question == question
+        assert replace(opened.agent, id=agent.id) == agent
+        assert (opened.language, opened.history) == ("en", ())
+        assert await world.books(caller) == (0, 1)
+        record = await world.turns.get(caller, question.turn_id)
+        assert (record.state, record.answer, record.ended_at, record.last_sequence) == (TurnState.RUNNING, None, None, 0)
+        assert record.question_digest == question.digest
+
+    async def test_an_answered_turn_is_stored_metered_and_published_once(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        question = world.question(caller, await world.conversation(caller))
+        await world.turns.open(question)
+        end = world.completed(question)
+        await world.turns.end(end, caller)
+        record = await world.turns.get(caller, question.turn_id)
+        assert (record.state, record.answer, record.steps) == (TurnState.COMPLETED, end.answer, end.steps)
+        assert (record.last_sequence, record.ended_at) == (7, end.ended_at)
+        assert await world.books(caller) == (1, 0)
+        spent = {e.metric: (e.quantity, e.cost_micro) for e in await events(world.billing, caller)}
+        assert spent == {
+            Metric.MESSAGES_AI: (1, None),
+            Metric.CONVERSATIONS: (1, None),
+            Metric.TOKENS_IN: (120, None),
+            Metric.TOKENS_OUT: (30, 1_234_500),
+        }
+        [happened] = await world.published(question.turn_id)
+        assert isinstance(happened, TurnCompleted)
+        assert (happened.tokens_in, happened.tokens_out) == (120, 30)
+
+    async def test_a_second_end_changes_nothing(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        question = world.question(caller, await world.conversation(caller))
+        await world.turns.open(question)
+        first = world.completed(question)
+        await world.turns.end(first, caller)
+        for late in (world.failed(question), world.completed(question, "Ten euros."), world.stopped(question, said=True), first):
+            with pytest.raises((TurnNoLongerRunning, ReservationNotOpen)):
+                await world.turns.end(late, caller)
+        assert (await world.turns.get(caller, question.turn_id)).answer == first.answer
+        assert len(of(await events(world.billing, caller), Metric.MESSAGES_AI)) == 1
+        assert len(await world.published(question.turn_id)) == 1
+
+    async def test_an_answer_after_the_reservation_expired_is_too_late(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        question = world.question(caller, await world.conversation(caller))
+        await world.turns.open(question)
+        world.billing.clock.at += HOLD + timedelta(seconds=1)
+        await world.billing.expire(ExpireReservations())
+        with pytest.raises(ReservationNotOpen):
+            await world.turns.end(world.completed(question), caller)
+        assert (await world.turns.get(caller, question.turn_id)).state is TurnState.RUNNING
+        assert await events(world.billing, caller) == []
+        await world.turns.end(world.failed(question), caller)
+        assert await world.books(caller) == (0, 0)
+
+    async def test_a_turn_without_an_answer_costs_nothing(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        for end in (world.failed, lambda q: world.stopped(q, said=False)):
+            question = world.question(caller, conversation)
+            await world.turns.open(question)
+            await world.turns.end(end(question), caller)
+            record = await world.turns.get(caller, question.turn_id)
+            assert (record.answer, await world.books(caller)) == (None, (0, 0))
+            [happened] = await world.published(question.turn_id)
+            assert isinstance(happened, TurnFailed | TurnStopped)
+            assert happened.message_id is None
+            if isinstance(happened, TurnFailed):
+                assert record.failure == world.failed(question).failure
+                assert (happened.code, happened.retryable) == ("model_timed_out", True)
+        assert await events(world.billing, caller) == []
+
+    async def test_the_part_before_a_stop_is_kept_and_metered(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        question = world.question(caller, await world.conversation(caller))
+        await world.turns.open(question)
+        await world.turns.end(world.stopped(question, said=True), caller)
+        record = await world.turns.get(caller, question.turn_id)
+        assert record.state is TurnState.STOPPED
+        assert record.answer is not None
+        assert not record.answer.complete
+        assert await world.books(caller) == (1, 0)
+
+    async def test_one_turn_at_a_time_in_a_conversation(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        question = world.question(caller, conversation)
+        await world.turns.open(question)
+        with pytest.raises(TurnInProgress):
+            await world.turns.open(world.question(caller, conversation))
+        assert await world.books(caller) == (0, 1), "the refused one holds nothing"
+        await world.turns.open(world.question(caller, await world.conversation(caller)))
+        await world.turns.end(world.completed(question), caller)
+        await world.turns.open(world.question(caller, conversation))
+
+    async def test_history_is_what_was_said_before_oldest_first_within_the_window(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller, answering_agent(context_window=3))
+        for n in (1, 2):
+            question = world.question(caller, conversation, f"question {n}")
+            await world.turns.open(question)
+            await world.turns.end(world.completed(question, f"answer {n}"), caller)
+        opened = await world.turns.open(world.question(caller, conversation, "question 3"))
+        assert [(m.role, m.content) for m in opened.history] == [
+            ("assistant", "answer 1"),
+            ("user", "question 2"),
+            ("assistant", "answer 2"),
+        ]
+
+    async def test_a_conversation_is_paid_once(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        for _ in range(2):
+            question = world.question(caller, conversation)
+            await world.turns.open(question)
+            await world.turns.end(world.completed(question), caller)
+        found = await events(world.billing, caller)
+        assert (len(of(found, Metric.CONVERSATIONS)), len(of(found, Metric.MESSAGES_AI))) == (1, 2)
+
+    async def test_a_repeated_client_message_id_or_key_is_told_and_found(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        question = world.question(caller, conversation, client_message_id="m-1", idempotency_key="k-1")
+        await world.turns.open(question)
+        await world.turns.end(world.completed(question), caller)
+        for said in ({"client_message_id": "m-1"}, {"idempotency_key": "k-1"}):
+            with pytest.raises(TurnAlreadyAsked):
+                await world.turns.open(world.question(caller, conversation, **said))
+            found = await world.turns.asked_before(
+                caller, conversation, client_message_id=said.get("client_message_id"), idempotency_key=said.get("idempotency_key")
+            )
+            assert found is not None
+            assert found.id == question.turn_id
+        assert await world.books(caller) == (1, 0)
+
+    async def test_client_message_ids_belong_to_a_conversation_and_keys_to_a_caller(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        colleague = replace(caller, id=new_id())
+        conversation, other = await world.conversation(caller), await world.conversation(caller)
+        first = world.question(caller, conversation, client_message_id="m-1", idempotency_key="k-1")
+        await world.turns.open(first)
+        await world.turns.open(world.question(colleague, other, client_message_id="m-1", idempotency_key="k-1"))
+        third = await world.conversation(caller)
+        with pytest.raises(TurnAlreadyAsked):
+            await world.turns.open(world.question(caller, third, idempotency_key="k-1"))
+        assert await world.turns.asked_before(caller, third, client_message_id="m-1", idempotency_key=None) is None
+        assert await world.turns.asked_before(caller, third, client_message_id=None, idempotency_key="k-2") is None
+
+    async def test_nothing_of_another_organisation_is_there(self, world: TurnWorld) -> None:
+        caller, stranger = await world.caller(), await world.caller()
+        conversation = await world.conversation(caller)
+        question = world.question(caller, conversation, client_message_id="m", idempotency_key="k")
+        await world.turns.open(question)
+        with pytest.raises(NotFound):
+            await world.turns.open(world.question(stranger, conversation))
+        with pytest.raises(NotFound):
+            await world.turns.get(stranger, question.turn_id)
+        with pytest.raises((TurnNoLongerRunning, ReservationNotOpen)):
+            await world.turns.end(world.completed(question), stranger)
+        assert await world.turns.asked_before(stranger, conversation, client_message_id="m", idempotency_key="k") is None
+        assert await world.books(stranger) == (0, 0)
+        assert (await world.turns.get(caller, question.turn_id)).state is TurnState.RUNNING
+
+    async def test_what_is_missing_is_not_found_and_holds_nothing(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        with pytest.raises(NotFound):
+            await world.turns.open(world.question(caller, new_id()))
+        with pytest.raises(NotFound):
+            await world.turns.get(caller, new_id())
+        with pytest.raises(AgentNotPublished):
+            await world.turns.open(world.question(caller, await world.conversation(caller, published=False)))
+        assert await world.books(caller) == (0, 0)
+
+    async def test_without_quota_nothing_is_asked(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        await self.spend(world, caller, FREE_MESSAGES)
+        conversation = await world.conversation(caller)
+        question = world.question(caller, conversation)
+        with pytest.raises(QuotaExceeded) as refused:
+            await world.turns.open(question)
+        assert refused.value.extra["metric"] == Metric.MESSAGES_AI.value
+        with pytest.raises(NotFound):
+            await world.turns.get(caller, question.turn_id)
+
+    @pytest.mark.parametrize("sandbox", [True, False])
+    async def test_a_sandbox_key_never_runs_into_overage(self, world: TurnWorld, *, sandbox: bool) -> None:
+        caller = await world.caller("pro", sandbox=sandbox)
+        limit = (await quota(world.billing, caller, Metric.MESSAGES_AI)).limit
+        assert isinstance(limit, int)
+        await self.spend(world, caller, limit)
+        question = world.question(caller, await world.conversation(caller))
+        if sandbox:
+            with pytest.raises(QuotaExceeded):
+                await world.turns.open(question)
+        else:
+            await world.turns.open(question)
+
+    async def test_a_new_period_has_to_be_opened_first(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        world.billing.clock.at += timedelta(days=40)
+        question = world.question(caller, conversation)
+        with pytest.raises(QuotaPeriodMissing):
+            await world.turns.open(question)
+        await world.billing.quotas.open_periods(caller.tenant)
+        await world.turns.open(question)
+        assert await world.books(caller) == (0, 1)
+
+    async def test_abandoned_turns_are_those_of_silent_runners_and_expired_ones(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        clock, silence = world.billing.clock, timedelta(seconds=20)
+
+        async def found() -> set[UUID]:
+            rows = await world.abandoned.find(silent_since=clock.now() - silence, expired_before=clock.now(), limit=1000)
+            return {turn for organization, _, turn in rows if organization == caller.tenant}
+
+        living, dead, left = [world.question(caller, await world.conversation(caller)) for _ in range(3)]
+        for question in (living, dead, left):
+            await world.runners.beat(question.runner_id, clock.now())
+            await world.turns.open(question)
+        assert await found() == set()
+        await world.runners.leave(left.runner_id)
+        clock.at += timedelta(seconds=21)
+        await world.runners.beat(living.runner_id, clock.now())
+        assert await found() == {dead.turn_id, left.turn_id}
+        await world.turns.end(world.failed(dead), Principal.system(caller.tenant))
+        assert await found() == {left.turn_id}
+        clock.at += HOLD
+        await world.runners.beat(living.runner_id, clock.now())
+        assert await found() == {living.turn_id, left.turn_id}, "an expired turn is abandoned though its runner lives"
+        await world.abandoned.every_runner_is_gone()
+        assert await found() == {living.turn_id, left.turn_id}
+
+    async def spend(self, world: TurnWorld, caller: Principal, messages: int) -> None:
+        """Use up `messages`."""
+        async with world.billing.unit(caller) as unit:
+            await world.billing.quotas.take(
+                unit, metric=Metric.MESSAGES_AI, quantity=messages, cause="test", cause_id=new_id(), at=world.billing.clock.now()
+            )
