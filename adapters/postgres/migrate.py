@@ -52,6 +52,8 @@ def migrate(migration_dsn: str, application_dsn: str | None, *, revision: str = 
     The application's login is made, with the password in `application_dsn`, when it does not exist.
     Raises `MigrationRefused` when the login may not do this.
     """
+    if application_dsn and conninfo_to_dict(_libpq(application_dsn)).get("user") == conninfo_to_dict(_libpq(migration_dsn)).get("user"):
+        raise MigrationRefused("LUNEO_DATABASE_URL must name another login than LUNEO_MIGRATION_DATABASE_URL")
     with psycopg.connect(_libpq(migration_dsn), connect_timeout=5, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
         try:
@@ -81,8 +83,8 @@ def _ensure_roles(connection: psycopg.Connection[tuple[object, ...]], applicatio
         return
     login = conninfo_to_dict(_libpq(application_dsn))
     name = str(login.get("user") or "")
-    if not name or name == migrator:
-        raise MigrationRefused("LUNEO_DATABASE_URL must name another login than LUNEO_MIGRATION_DATABASE_URL")
+    if not name:
+        raise MigrationRefused("LUNEO_DATABASE_URL must name the application's login")
     if name not in existing:
         connection.execute(
             sql.SQL("create role {} login nosuperuser nobypassrls nocreaterole nocreatedb password {}").format(

@@ -1,0 +1,100 @@
+"""The settings tree names what is wrong, and production refuses what is made for development."""
+
+from pathlib import Path
+
+import pytest
+
+from entrypoints.settings import GENERATED, Mode, Settings, SettingsError
+
+DEVELOPMENT = {
+    "LUNEO_MODE": "development",
+    "LUNEO_DATABASE_URL": "postgresql://luneo:secret-password@127.0.0.1/luneo",
+    "LUNEO_REDIS_URL": "redis://127.0.0.1:6379/0",
+    "LUNEO_QDRANT_URL": "http://127.0.0.1:6333",
+    "LUNEO_SECRET_KEY": "k" * 32,
+}
+PRODUCTION = {**DEVELOPMENT, "LUNEO_MODE": "production", "LUNEO_SMTP_URL": "smtp://mail.example:587"}
+
+
+def problems(environment: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load(environment)
+    return refused.value.problems
+
+
+def test_good_settings_are_read() -> None:
+    settings = Settings.load({**DEVELOPMENT, "LUNEO_PORT": "9001", "LUNEO_CORS_ORIGINS": "https://a.example, https://b.example"})
+    assert settings.port == 9001
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert settings.rate_limit_factor == 100
+
+
+def test_production_is_the_default() -> None:
+    without_mode = {k: v for k, v in PRODUCTION.items() if k != "LUNEO_MODE"}
+    assert Settings.load(without_mode).mode is Mode.PRODUCTION
+
+
+def test_every_missing_setting_is_named_at_once() -> None:
+    assert problems({}) == [f"LUNEO_{name}: is missing" for name in ("DATABASE_URL", "REDIS_URL", "QDRANT_URL", "SECRET_KEY")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LUNEO_PORT", "eighty"),
+        ("LUNEO_PORT", "70000"),
+        ("LUNEO_MODE", "test"),
+        ("LUNEO_DATABASE_URL", "mysql://somewhere"),
+        ("LUNEO_QDRANT_URL", "6333"),
+        ("LUNEO_SECRET_KEY", "short"),
+        ("LUNEO_OPENAI_MODELS", "gpt-4o"),
+        ("LUNEO_OPENAI_MODELS", '[{"price_in": 1}]'),
+        ("LUNEO_DEFAULT_MODEL", "unknown"),
+        ("LUNEO_TURN_SECONDS", "soon"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
+    assert any(problem.startswith(f"{name}: ") for problem in problems({**DEVELOPMENT, name: value}))
+
+
+def test_a_secret_is_never_repeated_in_a_complaint() -> None:
+    assert "hunter2" not in "\n".join(problems({**DEVELOPMENT, "LUNEO_DATABASE_URL": "hunter2"}))
+
+
+def test_production_refuses_a_generated_secret() -> None:
+    found = problems({**PRODUCTION, "LUNEO_SECRET_KEY": GENERATED + "k" * 40})
+    assert found == ["LUNEO_SECRET_KEY: production refuses a secret that `luneo up` generated; make one of your own"]
+
+
+def test_production_refuses_the_development_mailbox() -> None:
+    without_mail = {k: v for k, v in PRODUCTION.items() if k != "LUNEO_SMTP_URL"}
+    assert problems(without_mail) == ["LUNEO_SMTP_URL: is missing; the development mailbox is refused in production"]
+
+
+def test_production_does_not_raise_rate_limits() -> None:
+    assert Settings.load(PRODUCTION).rate_limit_factor == 1
+
+
+def test_a_file_fills_what_the_environment_leaves_out(tmp_path: Path) -> None:
+    file = tmp_path / "luneo.toml"
+    file.write_text('port = 9002\nredis_url = "redis://file:6379/0"\nopenai_models = [{name = "m", price_in = 0.15, price_out = 0.6}]\n')
+    settings = Settings.load({**DEVELOPMENT, "LUNEO_SETTINGS_FILE": str(file), "LUNEO_OPENAI_BASE_URL": "https://models.example/v1"})
+    assert settings.port == 9002
+    assert settings.redis_url == DEVELOPMENT["LUNEO_REDIS_URL"]
+    assert settings.openai_models[0].price_in == 150_000
+
+
+def test_a_file_that_says_something_unknown_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "luneo.toml"
+    file.write_text("prot = 9002\n")
+    assert problems({**DEVELOPMENT, "LUNEO_SETTINGS_FILE": str(file)}) == ["LUNEO_PROT: there is no such setting"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    assert "LUNEO_SETTINGS_FILE" in problems({**DEVELOPMENT, "LUNEO_SETTINGS_FILE": str(tmp_path / "none.toml")})[0]
+
+
+def test_prices_are_kept_exactly_in_micro_units() -> None:
+    models = '[{"name": "small", "price_in": 0.075, "price_out": 0.30, "currency": "USD"}]'
+    model = Settings.load({**DEVELOPMENT, "LUNEO_OPENAI_BASE_URL": "http://127.0.0.1:1", "LUNEO_OPENAI_MODELS": models}).openai_models[0]
+    assert (model.price_in, model.price_out, model.currency) == (75_000, 300_000, "USD")
