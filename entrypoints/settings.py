@@ -137,6 +137,8 @@ class Settings:
     model_total_seconds: float = _setting(_decimal, 110.0)
     model_retries: int = _setting(_number, 2)
 
+    embeddings_warm_up: bool = _setting(_switch, True)
+
     turn_seconds: float = _setting(_decimal, 120.0)
     turn_reservation_grace_seconds: float = _setting(_decimal, 30.0)
     shutdown_seconds: float = _setting(_decimal, 30.0)

@@ -75,8 +75,9 @@ async def _api_lifespan(container: AsyncContainer, settings: Settings) -> AsyncI
     tasks = [
         asyncio.create_task(_beat(runners, running, clock), name="heartbeat"),
         asyncio.create_task(running.obey_stop_signals(), name="stop-signals"),
-        asyncio.create_task(_warm_up(container), name="warm-up"),
     ]
+    if settings.embeddings_warm_up:
+        tasks.append(asyncio.create_task(_warm_up(container), name="warm-up"))
     try:
         yield
     finally:
@@ -190,7 +191,7 @@ async def _run_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event)
     """Consume on dramatiq's own event loop, with a container of its own there."""
     consumers = _Consumers(settings, metrics)
     broker = DeliveryBroker(settings.redis_url, sorted({s.queue for s in SUBSCRIPTIONS}))
-    worker = broker.worker(consumers.deliver, threads=_WORKER_THREADS)
+    worker = broker.worker(consumers.deliver, threads=_WORKER_THREADS, close=consumers.close)
     await asyncio.to_thread(worker.start)
     try:
         await stop.wait()
@@ -206,6 +207,7 @@ class _Consumers:
         self._settings = settings
         self._metrics = metrics
         self._making: asyncio.Task[Dispatcher] | None = None
+        self._container: AsyncContainer | None = None
 
     async def deliver(self, delivery_id: UUID, organization_id: UUID | None) -> None:
         if self._making is None or (self._making.done() and self._making.exception() is not None):
@@ -213,8 +215,15 @@ class _Consumers:
         dispatcher = await self._making
         await dispatcher(delivery_id, organization_id)
 
+    async def close(self) -> None:
+        """Close what was made for deliveries; to be called on their loop, when the last has ended."""
+        container, self._container = self._container, None
+        if container is not None:
+            await container.close()
+
     async def _make(self) -> Dispatcher:
-        container = make_container(self._settings, self._metrics)
+        await self.close()  # what an attempt that failed left behind
+        container = self._container = make_container(self._settings, self._metrics)
         wake_ups = await container.get(WakeUps)
         return Dispatcher(
             container=container,
