@@ -164,7 +164,8 @@ class TurnEnd:
 
     `answer` is the stored message, whole or partial, or `None`; the reservation is settled when there is one and released when
     there is none.
-    `steps` are milliseconds by step. `last_sequence` is the number of the stream's last event.
+    `steps` are milliseconds by step. `last_sequence` is the number of the stream's last event, 0 when
+    whoever writes the end does not know the stream.
     """
 
     turn_id: UUID

@@ -17,6 +17,8 @@ from shared_kernel.principal import Principal
 
 _LOOK_AGAIN_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
+_LAG_SECONDS = 0.5  # how far the log may be behind an end that was stored
+_FLUSHED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +41,35 @@ class FollowTurnHandler:
 
     async def _elsewhere(self, principal: Principal, record: TurnRecord, after: int) -> AsyncIterator[tuple[LoggedEvent, ...]]:
         position = after
-        while record.state is TurnState.RUNNING or position < record.last_sequence:
+        while True:
+            running = record.state is TurnState.RUNNING
+            if not running and 0 < record.last_sequence <= position:
+                return  # the caller has them all
             try:
-                if record.state is TurnState.RUNNING or await self.log.exists(principal.tenant, record.id):
-                    async with aclosing(self.log.read(principal.tenant, record.id, position, idle_seconds=_IDLE_SECONDS)) as events:
+                if running or await self.log.exists(principal.tenant, record.id):
+                    idle_seconds = _IDLE_SECONDS if running else _LAG_SECONDS
+                    async with aclosing(self.log.read(principal.tenant, record.id, position, idle_seconds=idle_seconds)) as events:
                         async for event in events:
                             position = event.sequence
                             yield (event,)
                             if event.name in TERMINAL_EVENTS:
                                 return
             except (TurnEventsMissing, Unavailable):
-                await asyncio.sleep(_LOOK_AGAIN_SECONDS if record.state is TurnState.RUNNING else 0)
+                if running:
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             record = await self.turns.get(principal, record.id)
-            if record.state is not TurnState.RUNNING:
-                stored = tuple(e for e in stored_events(record) if e.sequence > position)
-                if stored:
-                    yield stored
+            if not running:
+                yield tuple(e for e in stored_events(record, after=position) if e.sequence > position)
                 return
-            yield ()
+            if record.state is TurnState.RUNNING:
+                yield ()
 
 
-def stored_events(record: TurnRecord) -> list[LoggedEvent]:
-    """Return the events of an ended turn as its stored answer tells them, numbered so that the last has the number it was sent with."""
+def stored_events(record: TurnRecord, *, after: int) -> list[LoggedEvent]:
+    """Return the events of an ended turn as its stored answer tells them, numbered so that the last has the number it was sent with.
+
+    A turn whose process went away was ended by a sweeper, which does not know how far the stream had come: its end follows `after`.
+    """
     events: list[LoggedEvent] = []
     stream = TurnStream(record.id, events.append)
     answer = {"message": message_fields(record.answer), "usage": usage_fields(record.answer.usage)} if record.answer else {}
@@ -73,7 +82,7 @@ def stored_events(record: TurnRecord) -> list[LoggedEvent]:
         interrupted = TurnInterrupted()
         failure = record.failure or Failure(interrupted.code, interrupted.title, interrupted.detail, retryable=True)
         stream.send("turn.failed", {"problem": problem_fields(failure), **answer})
-    shift = max(record.last_sequence - len(events), 0)
+    shift = max(record.last_sequence - len(events), 0) if record.last_sequence else after
     return [_renumbered(event, shift) for event in events]
 
 

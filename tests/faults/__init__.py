@@ -1,0 +1,1 @@
+"""Killed, doubled, starved: real processes, and books that agree afterwards."""
