@@ -1,11 +1,14 @@
 """`luneo up`: the embedded installation, from one command."""
 
 import asyncio
+import json
 import os
 import shlex
 import shutil
 import sys
+import threading
 import time
+import urllib.request
 from pathlib import Path
 
 from entrypoints.cli.demo_knowledge import demo_sources
@@ -14,6 +17,7 @@ from entrypoints.composition.embedded import EmbeddedInstallation
 from entrypoints.settings import Settings
 
 _HOME_VARIABLE = "LUNEO_HOME"
+_LOOK_SECONDS = 1.0
 
 
 def up() -> int:
@@ -33,6 +37,7 @@ def up() -> int:
             if not installation.supervisor.stop_requested:
                 demo.write(demo_file)
                 _introduce(demo, home, time.monotonic() - started)
+                threading.Thread(target=_tell_when_learned, args=(demo, installation), daemon=True).start()
                 installation.supervisor.watch()
         finally:
             demo_file.unlink(missing_ok=True)
@@ -75,6 +80,30 @@ def _command(home: Path) -> str:
     name = "luneo" if program.name != "luneo" or (found and Path(found).resolve() == program.resolve()) else os.path.relpath(program)
     elsewhere = "" if home == Path(".luneo").absolute() else f"LUNEO_HOME={shlex.quote(str(home))} "
     return elsewhere + name
+
+
+def _tell_when_learned(demo: Demo, installation: EmbeddedInstallation) -> None:
+    """Print how far the demo agent is with reading its knowledge, until it is done."""
+    request = urllib.request.Request(  # noqa: S310 - our own address
+        f"{demo.base_url}/api/v1/knowledge-bases", headers={"Authorization": f"Bearer {demo.api_key}"}
+    )
+    told = -1
+    while not installation.supervisor.stop_requested:
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - our own address
+                bases = json.load(answer)["items"]
+        except OSError:
+            bases = []
+        ready, total = sum(b["sources_ready"] for b in bases), sum(b["sources"] for b in bases)
+        if bases and ready != told:
+            told = ready
+            print(
+                f"Demo knowledge: {ready} of {total} sources are indexed{'.' if ready < total else '; the demo agent knows them all.'}",
+                flush=True,
+            )
+        if bases and ready >= total:
+            return
+        time.sleep(_LOOK_SECONDS)
 
 
 def _say(line: str) -> None:

@@ -39,7 +39,7 @@ from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE,
 from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import requires
-from shared_kernel.errors import FieldError, InvalidInput, LuneoError, Unavailable
+from shared_kernel.errors import FieldError, InvalidInput, Unavailable
 from shared_kernel.principal import Principal
 
 _TAGS = ["Conversations"]
@@ -157,7 +157,7 @@ async def ask(
     headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
     if _wants_stream(request):
         return Stream(wire(asked.events), media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
-    return Response(await _whole(asked), headers=headers, media_type="application/json")
+    return Response(await _whole(asked, conversation_id), headers=headers, media_type="application/json")
 
 
 @get("/turns/{turn_id:uuid}", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
@@ -197,7 +197,7 @@ def _last_event_id(request: Request[Principal, Any, Any]) -> int:
     return int(value)
 
 
-async def _whole(asked: AskedTurn) -> TurnAnswer:
+async def _whole(asked: AskedTurn, conversation_id: UUID) -> TurnAnswer:
     """Wait for the turn's end and return its answer. Raises the turn's problem when it failed."""
     last: dict[str, Any] = {}
     answered: dict[str, Any] = {}
@@ -212,11 +212,11 @@ async def _whole(asked: AskedTurn) -> TurnAnswer:
     if name == "turn.failed":
         raise _TurnFailed(last["problem"])
     if name not in {"turn.completed", "turn.stopped"}:
-        raise LuneoError("The turn's end is not known")
+        raise Unavailable("The turn's end is not known yet")
     answer = answered or last
     return TurnAnswer(
         turn_id=asked.turn_id,
-        conversation_id=UUID(last["conversation_id"]),
+        conversation_id=conversation_id,
         status=name.removeprefix("turn."),
         message=msgspec.convert(answer["message"], MessageBody) if "message" in answer else None,
         usage=msgspec.convert(answer["usage"], UsageBody) if "usage" in answer else None,
