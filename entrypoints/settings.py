@@ -156,6 +156,7 @@ class Settings:
 
     log_format: str = _setting(_text, "json")
     log_level: str = _setting(_text, "info")
+    otlp_endpoint: str | None = _setting(_url("http", "https"), None)
     metrics_port: int = _setting(_number, 0)
 
     @property
