@@ -48,26 +48,6 @@ class Tone(StrEnum):
     ENTHUSIASTIC = "enthusiastic"
 
 
-_TONE_SENTENCES = {
-    Language.FRENCH: {
-        Tone.PROFESSIONAL: "Adoptez un ton professionnel.",
-        Tone.FRIENDLY: "Adoptez un ton chaleureux et simple.",
-        Tone.FORMAL: "Adoptez un ton soutenu et vouvoyez toujours.",
-        Tone.CASUAL: "Adoptez un ton décontracté.",
-        Tone.EMPATHETIC: "Adoptez un ton attentif et rassurant.",
-        Tone.ENTHUSIASTIC: "Adoptez un ton enthousiaste, sans exagérer.",
-    },
-    Language.ENGLISH: {
-        Tone.PROFESSIONAL: "Sound professional.",
-        Tone.FRIENDLY: "Sound warm and plain.",
-        Tone.FORMAL: "Sound formal.",
-        Tone.CASUAL: "Sound relaxed.",
-        Tone.EMPATHETIC: "Sound attentive and reassuring.",
-        Tone.ENTHUSIASTIC: "Sound enthusiastic, without overdoing it.",
-    },
-}
-
-
 class AgentStatus(StrEnum):
     """A draft was never published; an archived agent is gone for everybody but its history."""
 
@@ -154,12 +134,6 @@ class AgentSettings:
                 _between("escalation_threshold", self.escalation_threshold, 0, 1),
             ]
         )
-
-    @property
-    def persona(self) -> str:
-        """Everything that the model is told about who it is: instructions, the organisation's own additions, and the tone."""
-        parts = (self.instructions.strip(), self.custom_instructions.strip(), _TONE_SENTENCES[self.languages[0]][self.tone])
-        return "\n\n".join(part for part in parts if part)
 
     def changed(self, changes: AgentChanges) -> Self:
         """Return the settings with `changes` made. Raises `InvalidInput`."""

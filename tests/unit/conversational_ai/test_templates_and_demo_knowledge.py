@@ -3,7 +3,7 @@
 import pytest
 
 from domains.billing.model.catalogue import PLANS
-from domains.conversational_ai.model.agent import AgentSettings, OfferedModels, Tone
+from domains.conversational_ai.model.agent import AgentSettings, OfferedModels
 from domains.conversational_ai.model.agent_template import TEMPLATES, AgentTemplate
 from domains.conversational_ai.model.knowledge_source import QuestionsContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
@@ -19,15 +19,6 @@ def test_an_agent_of_a_template_can_be_published_at_once(template: AgentTemplate
     assert settings.missing(MODELS) == []
     assert settings.greeting
     assert len(settings.suggested_questions) == 3
-
-
-@pytest.mark.parametrize("language", Language)
-@pytest.mark.parametrize("tone", Tone)
-def test_the_persona_holds_instructions_additions_and_tone(language: Language, tone: Tone) -> None:
-    settings = AgentSettings(model="local", languages=(language,), instructions="Be kind.", custom_instructions="Be brief.", tone=tone)
-    parts = settings.persona.split("\n\n")
-    assert parts[:2] == ["Be kind.", "Be brief."]
-    assert len(parts) == 3
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
