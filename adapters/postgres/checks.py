@@ -1,19 +1,28 @@
 """What `luneo doctor` asks of Postgres."""
 
+import asyncio
+from collections.abc import Callable
+
 import psycopg
 
 from adapters.postgres.migrate import latest_revision
 from adapters.postgres.roles import DatabaseRole, UnsafeDatabaseRole, as_role, refuse_unsafe_role
+
+_LOOK_AGAIN_SECONDS = 0.1
 
 
 class DatabaseUnfit(Exception):
     """The database cannot be used as it is; the message says what to do."""
 
 
+class DatabaseNotReady(DatabaseUnfit):
+    """The database does not answer yet, or was not migrated to this version yet: waiting may help."""
+
+
 async def check_database(dsn: str, role: DatabaseRole) -> str:
     """Connect as `role` and return the schema's revision.
 
-    Raises `DatabaseUnfit` when the login is refused or too strong, or when the schema is not this version's.
+    Raises `DatabaseUnfit` when the login is too strong, `DatabaseNotReady` when it is refused or the schema is not this version's.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(as_role(dsn, role))
@@ -24,7 +33,7 @@ async def check_database(dsn: str, role: DatabaseRole) -> str:
             if any(sign in reason for sign in ("role", "password authentication", "does not exist"))
             else ""
         )
-        raise DatabaseUnfit(f"LUNEO_DATABASE_URL cannot be used ({reason}){hint}") from error
+        raise DatabaseNotReady(f"LUNEO_DATABASE_URL cannot be used ({reason}){hint}") from error
     async with connection:
         try:
             await refuse_unsafe_role(connection)
@@ -33,9 +42,31 @@ async def check_database(dsn: str, role: DatabaseRole) -> str:
             raise DatabaseUnfit(
                 "the database holds no schema of ours yet: run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL"
             ) from error
-        except (UnsafeDatabaseRole, psycopg.Error) as error:
+        except UnsafeDatabaseRole as error:
             raise DatabaseUnfit(str(error)) from error
+        except psycopg.Error as error:
+            raise DatabaseNotReady(f"the database cannot be read ({error.diag.message_primary or error}): run `luneo migrate`") from error
         found = str((await cursor.fetchone() or ("none",))[0])
     if found != latest_revision():
-        raise DatabaseUnfit(f"the schema is at revision {found}, this version needs {latest_revision()}: run `luneo migrate`")
+        raise DatabaseNotReady(f"the schema is at revision {found}, this version needs {latest_revision()}: run `luneo migrate`")
     return f"revision {found}"
+
+
+async def wait_for_database(dsn: str, role: DatabaseRole, *, seconds: float, waiting: Callable[[str], None]) -> None:
+    """Return as soon as the database answers `role` with this version's schema; tell `waiting` once why it does not yet.
+
+    Raises `DatabaseNotReady` after `seconds`, `DatabaseUnfit` at once.
+    """
+    deadline, told = asyncio.get_running_loop().time() + seconds, False
+    while True:
+        try:
+            await check_database(dsn, role)
+        except DatabaseNotReady as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            if not told:
+                waiting(str(error))
+                told = True
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        else:
+            return

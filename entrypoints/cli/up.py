@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 
 from entrypoints.cli.demo_knowledge import demo_sources
 from entrypoints.composition.demo import Demo, ensure_demo
 from entrypoints.composition.embedded import EmbeddedInstallation
 from entrypoints.settings import Settings
+from shared_kernel.clock import SystemClock
 
 _HOME_VARIABLE = "LUNEO_HOME"
 _LOOK_SECONDS = 1.0
@@ -23,17 +25,17 @@ _LOOK_SECONDS = 1.0
 def up() -> int:
     """Start everything, print where it is, and keep it running until Ctrl-C; return the exit status."""
     home = Path(os.environ.get(_HOME_VARIABLE) or ".luneo").absolute()
-    started = time.monotonic()
+    started, started_at = time.monotonic(), SystemClock().now()
     print(f"Starting Luneo in {home} …", flush=True)
     with EmbeddedInstallation.at(home, _say) as installation, installation.supervisor.stopping_on_signals():
         demo_file = home / "demo.json"
         demo_file.unlink(missing_ok=True)
         try:
-            installation.start_servers()
+            installation.start()
             if installation.supervisor.stop_requested:
                 return 0
-            demo = _demo(installation)
-            installation.start_processes()
+            demo = _demo(installation, started_at)
+            installation.wait_until_served()
             if not installation.supervisor.stop_requested:
                 demo.write(demo_file)
                 _introduce(demo, home, time.monotonic() - started)
@@ -46,10 +48,16 @@ def up() -> int:
     return 0
 
 
-def _demo(installation: EmbeddedInstallation) -> Demo:
+def _demo(installation: EmbeddedInstallation, started_at: datetime) -> Demo:
     settings = Settings.load({**os.environ, **installation.addresses.environment})
     return asyncio.run(
-        ensure_demo(settings, base_url=installation.addresses.base_url, password=installation.demo_password, sources=demo_sources())
+        ensure_demo(
+            settings,
+            started_at=started_at,
+            base_url=installation.addresses.base_url,
+            password=installation.demo_password,
+            sources=demo_sources(),
+        )
     )
 
 

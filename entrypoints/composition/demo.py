@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -41,11 +42,11 @@ class Demo:
         write_atomically(path, json.dumps(asdict(self), indent=2) + "\n")
 
 
-async def ensure_demo(settings: Settings, *, base_url: str, password: str, sources: Sequence[DemoSource]) -> Demo:
-    """Make the demo organisation and its agent unless they exist; also say that no turn runs any more, since nobody serves yet."""
+async def ensure_demo(settings: Settings, *, started_at: datetime, base_url: str, password: str, sources: Sequence[DemoSource]) -> Demo:
+    """Make the demo organisation and its agent unless they exist; also say that what ran before `started_at` runs no more."""
     container = make_container(settings, Metrics())
     try:
-        await (await container.get(AbandonedTurns)).every_runner_is_gone()
+        await (await container.get(AbandonedTurns)).runners_are_gone(started_at)
         kept = settings.home / "demo-credentials.json"
         if not kept.exists():
             material = await container.get(ApiKeyMaterial)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from adapters.embedded.home import HomeLock, Secrets
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.embedded.processes import write_atomically
+from adapters.embedded.processes import EmbeddedServerFailed, write_atomically
 from adapters.embedded.supervisor import ChildProcess, Supervisor, accepts_connections, free_port
 from adapters.embedded.valkey import EmbeddedValkey
 from adapters.postgres.migrate import current_revision, ensure_database, latest_revision, migrate
@@ -23,6 +24,8 @@ _DATABASE = "luneo"
 _APPLICATION, _MIGRATOR, _SUPERUSER = "luneo", "luneo_migrator", "postgres"
 _PREFERRED_HTTP_PORT = 8000
 _PROBE_SECONDS = 1.0
+_SERVED_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
 # About the speed of a large model: an answer can be watched, its stream dropped and the turn stopped by hand.
 _UNLESS_SET = {"LOCAL_WORDS_PER_SECOND": "25"}
 
@@ -70,19 +73,26 @@ class EmbeddedInstallation:
         """The password of the demo login, made once."""
         return self._secrets.get("demo_password")
 
-    def start_servers(self) -> None:
-        """Start Postgres, Valkey and the vector server, and bring the database to this version."""
+    def start(self) -> None:
+        """Start everything, and bring the database to this version, for which the API and the worker wait.
+
+        Their settings are kept for the other commands, readable by us alone.
+        """
+        write_atomically(self.home / _ENVIRONMENT_FILE, json.dumps(dict(self.addresses.environment), indent=2) + "\n")
         index = self._child("index", ready=lambda: accepts_connections(self._index_port))
-        self.supervisor.start_all([self._postgres.child(), self._valkey.child(), index])
+        worker = self._child("worker", "--also", "relay", "--also", "scheduler", ready=lambda: True)
+        api = self._child("api", ready=lambda: True)
+        self.supervisor.start_all([self._postgres.child(), self._valkey.child(), index, worker, api])
         if not self.supervisor.stop_requested:
             self._migrate()
 
-    def start_processes(self) -> None:
-        """Start the API, and the worker with relay and scheduler; keep their settings for the other commands, readable by us alone."""
-        write_atomically(self.home / _ENVIRONMENT_FILE, json.dumps(dict(self.addresses.environment), indent=2) + "\n")
-        live = f"{self.addresses.base_url}/health/live"
-        worker = self._child("worker", "--also", "relay", "--also", "scheduler", ready=lambda: True)
-        self.supervisor.start_all([self._child("api", ready=lambda: _answers(live)), worker])
+    def wait_until_served(self) -> None:
+        """Return when the API answers, or a stop is requested. Raises `EmbeddedServerFailed` when it ends or stays silent for a minute."""
+        deadline = time.monotonic() + _SERVED_SECONDS
+        while not self.supervisor.stop_requested and not _answers(f"{self.addresses.base_url}/health/live"):
+            if time.monotonic() > deadline or not self.supervisor.is_alive("api"):
+                raise EmbeddedServerFailed(f"The API does not answer: see {self.home / 'logs' / 'api.log'}.")
+            time.sleep(_LOOK_SECONDS)
 
     def _child(self, name: str, *arguments: str, ready: Callable[[], bool]) -> ChildProcess:
         logs = self.home / "logs"

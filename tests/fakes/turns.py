@@ -216,9 +216,9 @@ class InMemoryTurnRunners:
         """Say that the runner ends."""
         self.heard.pop(runner_id, None)
 
-    async def every_runner_is_gone(self) -> None:
-        """Forget every runner."""
-        self.heard.clear()
+    async def runners_are_gone(self, before: datetime) -> None:
+        """Forget the runners heard before `before`."""
+        self.heard = {runner: heard for runner, heard in self.heard.items() if heard >= before}
 
     async def find(self, *, silent_since: datetime, expired_before: datetime, limit: int) -> Sequence[tuple[UUID, UUID, UUID]]:
         """Return running turns that expired or whose runner is silent."""

@@ -384,7 +384,7 @@ class TurnsContract:
         clock.at += HOLD
         await world.runners.beat(living.runner_id, clock.now())
         assert await found() == {living.turn_id, left.turn_id}, "an expired turn is abandoned though its runner lives"
-        await world.abandoned.every_runner_is_gone()
+        await world.abandoned.runners_are_gone(clock.now() + timedelta(seconds=1))
         assert await found() == {living.turn_id, left.turn_id}
 
     async def spend(self, world: TurnWorld, caller: Principal, messages: int) -> None:

@@ -120,7 +120,7 @@ insert into conversational_ai.turn_runners (id, heard_at) values (%(runner)s, %(
 excluded.heard_at
 """
 _LEAVE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where id = %(runner)s"
-_ALL_GONE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity'"
+_GONE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where heard_at < %(before)s"
 _FORGET: LiteralString = """
 delete from conversational_ai.turn_runners r where heard_at < %(before)s
    and not exists (select 1 from conversational_ai.turns t where t.runner_id = r.id and t.state = 'running')
@@ -259,9 +259,9 @@ class PostgresAbandonedTurns:
             pending = await pipeline.queue(_ABANDONED, {"expired": expired_before, "silent": silent_since, "limit": limit})
         return [(row["organization_id"], row["conversation_id"], row["id"]) for row in await pending.all()]
 
-    async def every_runner_is_gone(self) -> None:
-        """Say that no process of this installation runs turns now, so that what is left of them is failed at the next sweep."""
-        await self._platform.rows(Principal.system(None), _ALL_GONE)
+    async def runners_are_gone(self, before: datetime) -> None:
+        """Say that no process heard before `before` runs turns any more, so that what is left of theirs is failed at the next sweep."""
+        await self._platform.rows(Principal.system(None), _GONE, {"before": before})
 
 
 class PostgresTurnRunners:

@@ -13,7 +13,7 @@ from shared_kernel.events import Delivery
 from shared_kernel.pagination import Page, PageRequest
 from shared_kernel.principal import Principal
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)
 MOST_ATTEMPTS = 10
 _FIRST_DELAY_SECONDS = 1.0
 _LONGEST_DELAY_SECONDS = 300.0

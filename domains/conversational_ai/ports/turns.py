@@ -46,8 +46,8 @@ class AbandonedTurns(Protocol):
         """Return (organisation, conversation, turn) of running turns whose runner was last heard before `silent_since`, or that expired."""
         ...
 
-    async def every_runner_is_gone(self) -> None:
-        """Say that no process of this installation runs turns now; what is left of them is found at the next look."""
+    async def runners_are_gone(self, before: datetime) -> None:
+        """Say that no process heard before `before` runs turns any more; what is left of theirs is found at the next look."""
         ...
 
 
