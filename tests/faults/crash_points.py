@@ -20,7 +20,7 @@ from uuid import UUID
 from dishka import Provider, Scope, decorate
 
 from adapters.messaging.broker import DeliveryBroker
-from adapters.postgres.messaging.deliveries import ClaimedDelivery, RelayedDeliveries
+from adapters.postgres.messaging.deliveries import ClaimedDelivery, RelayedDeliveries, Ticks
 from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
@@ -208,7 +208,7 @@ class _DoomedTransaction:
 
     async def __aenter__(self) -> AgentsAndKnowledge:
         if self._completes:
-            await self._plan.come_to("ready.before")
+            await self._plan.come_to("complete.before")
         view = await self._inner.__aenter__()
         self._passages = _WatchedPassages(view.passages)
         return cast("AgentsAndKnowledge", _View(view, self._passages))
@@ -217,7 +217,7 @@ class _DoomedTransaction:
         swallowed = await self._inner.__aexit__(kind, error, trace)
         if error is None:
             if self._completes:
-                await self._plan.come_to("ready.after")
+                await self._plan.come_to("complete.after")
             if self._passages is not None and self._passages.wrote:
                 await self._plan.come_to("cut.after")
         return swallowed
@@ -278,6 +278,23 @@ class DoomedBroker:
         return getattr(self._broker, name)
 
 
+class DoomedTicks:
+    """Dies between the claim of a tick and its job."""
+
+    def __init__(self, ticks: Ticks, plan: Plan) -> None:
+        self._ticks = ticks
+        self._plan = plan
+
+    async def claim(self, job: str, due_at: datetime) -> bool:
+        claimed = await self._ticks.claim(job, due_at)
+        if claimed:
+            await self._plan.come_to(f"tick.{job}")
+        return claimed
+
+    async def purge(self, before: datetime) -> None:
+        await self._ticks.purge(before)
+
+
 class CrashPoints(Provider):
     """Wraps the ports."""
 
@@ -321,6 +338,11 @@ class CrashPoints(Provider):
     def broker(self, broker: DeliveryBroker) -> DeliveryBroker:
         """Doom the relay after it sent."""
         return cast("DeliveryBroker", DoomedBroker(broker, self._plan))
+
+    @decorate
+    def ticks(self, ticks: Ticks) -> Ticks:
+        """Doom the scheduler."""
+        return cast("Ticks", DoomedTicks(ticks, self._plan))
 
 
 if __name__ == "__main__":

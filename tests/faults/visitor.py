@@ -105,6 +105,19 @@ class Visitor:
                 pass
         return stream
 
+    async def add_source(self, base_id: str, name: str, count: int) -> str:
+        """Add `count` questions with their answers, each a passage; return the source's id."""
+        pairs = [{"question": f"What is on shelf {i} of {name}?", "answer": f"Shelf {i} of {name} holds books on subject {i}."} for i in range(count)]
+        answer = await self.client.post(f"/knowledge-bases/{base_id}/sources", json={"type": "qa", "name": name, "pairs": pairs})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    async def add_base(self, name: str) -> str:
+        """Make a knowledge base; return its id."""
+        answer = await self.client.post("/knowledge-bases", json={"name": name})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
     async def turn(self, turn_id: str) -> dict[str, Any]:
         """Read a turn."""
         answer = await self.client.get(f"/turns/{turn_id}")

@@ -132,6 +132,8 @@ class KnowledgeSource(Aggregate):
     `size_bytes` is its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is found now
     (`None` until the first is whole). `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what
     is being tried again.
+
+    A delivery may reach two workers: once the current content is found, what the slower one says of its progress changes nothing.
     """
 
     AGGREGATE: ClassVar[str] = "knowledge_source"
@@ -193,6 +195,8 @@ class KnowledgeSource(Aggregate):
 
     def indexing(self, *, done: int, total: int, at: datetime) -> None:
         """Say how far the current content is indexed."""
+        if self._is_found():
+            return
         self.status, self.error = SourceStatus.PROCESSING, None
         self.passages_done, self.passages_total, self.updated_at = done, total, at
 
@@ -210,10 +214,14 @@ class KnowledgeSource(Aggregate):
 
     def stumbled(self, reason: str, *, at: datetime) -> None:
         """Say what went wrong, while it is being tried again."""
+        if self._is_found():
+            return
         self.status, self.error, self.updated_at = SourceStatus.PROCESSING, reason, at
 
     def failed(self, reason: str, *, at: datetime) -> None:
         """Give up on the current content; `reason` is meant for people."""
+        if self._is_found():
+            return
         self.status, self.error, self.updated_at = SourceStatus.FAILED, reason, at
         self.record(
             KnowledgeSourceFailed(
@@ -229,3 +237,6 @@ class KnowledgeSource(Aggregate):
         self.deleted_at = self.updated_at = at
         self.record(KnowledgeSourceDeleted(source_id=self.id, knowledge_base_id=self.knowledge_base_id))
         self.note(AuditNote(action="knowledge_source.deleted", before={"name": self.name, "bytes": self.size_bytes}))
+
+    def _is_found(self) -> bool:
+        return self.indexed_version == self.content_version
