@@ -28,6 +28,7 @@ from domains.conversational_ai.ports.generative_model import (
     AnswerFinished,
     ChatMessage,
     GenerativeModel,
+    ModelAnsweredNonsense,
     ModelRequest,
     ReferencePassage,
     Role,
@@ -45,12 +46,18 @@ _HISTORY_TOKENS = 3_000
 _RETRY_SECONDS = 0.25
 _RETRY_SECONDS_MAXIMUM = 5.0
 _MICROS_PER_MINOR_UNIT = 10_000
+_DEFECT = Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
 
 
 @dataclass(slots=True)
 class TurnControl:
-    """Who may still interrupt a running turn: nobody any more once it is `finishing`. `stop_asked` tells a stop from a shutdown."""
+    """Who may still interrupt a running turn: nobody any more once it is `finishing`. `stop_asked` tells a stop from a shutdown.
 
+    A task that is cancelled before it began never runs at all: until the turn has `begun`, an interruption is only noted.
+    """
+
+    begun: bool = False
+    interrupted: bool = False
     stop_asked: bool = False
     finishing: bool = False
 
@@ -91,9 +98,12 @@ class Orchestrator:
         else as interrupted.
         """
         progress = _Progress()
+        control.begun = True
         stream.send("turn.started", {"conversation_id": str(turn.question.conversation_id)})
         state, failure = TurnState.COMPLETED, None
         try:
+            if control.interrupted:
+                raise asyncio.CancelledError  # noqa: TRY301 - as if it had come a moment later
             async with asyncio.timeout(self.turn_seconds):
                 await self._produce(turn, stream, progress)
         except TimeoutError:
@@ -106,10 +116,7 @@ class Orchestrator:
             state, failure = TurnState.FAILED, _failure(error, retryable=bool(getattr(error, "retryable", isinstance(error, Unavailable))))
         except Exception as error:  # noqa: BLE001 - whatever happens, the books are closed and the visitor is told
             self.observer.defect(error)
-            state, failure = (
-                TurnState.FAILED,
-                Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True),
-            )
+            state, failure = TurnState.FAILED, _DEFECT
         control.finishing = True
         await self._finish(turn, stream, progress, state, failure)
 
@@ -147,7 +154,7 @@ class Orchestrator:
                 break
             messages.append(ChatMessage(Role.ASSISTANT if past.role == "assistant" else Role.USER, past.content))
         return ModelRequest(
-            model="local" if turn.question.asked_by.sandbox else turn.agent.model,
+            model=_model(turn),
             instructions=_instructions(turn),
             messages=tuple(reversed(messages)),
             question=turn.question.content,
@@ -163,15 +170,33 @@ class Orchestrator:
         async with aclosing(self.model.stream(request)) as answer:
             async for event in answer:
                 if isinstance(event, AnswerDelta):
-                    progress.parts.append(event.text)
-                    stream.send("answer.delta", {"text": event.text})
+                    text = _storable(event.text)
+                    progress.parts.append(text)
+                    stream.send("answer.delta", {"text": text})
                 else:
                     progress.finished = event
+        if not progress.text.strip():
+            raise ModelAnsweredNonsense("The model said nothing")
 
     async def _finish(self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None) -> None:
+        try:
+            end = await self._settle(turn, stream, progress, state, failure)
+        except LuneoError as error:
+            # somebody else ended it (a sweeper, or the reservation expired): what is stored counts, and the visitor is told so
+            stream.send("turn.failed", {"problem": problem_fields(_failure(error, retryable=True))})
+        except Exception as error:  # noqa: BLE001 - same as above
+            self.observer.defect(error)
+            await self._give_up(turn, stream)
+        else:
+            self.observer.ended(end, time.perf_counter() - progress.started)
+
+    async def _settle(
+        self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None
+    ) -> TurnEnd:
+        """Write the end and tell it."""
         answer = self._answer(turn, progress, state)
-        complete = state is TurnState.COMPLETED and answer is not None
-        shown = {"message": message_fields(answer), "usage": usage_fields(answer.usage)} if answer else None
+        complete = state is TurnState.COMPLETED
+        shown = {"message": message_fields(answer), "usage": usage_fields(answer.usage)} if answer else {}
         end = TurnEnd(
             turn_id=turn.question.turn_id,
             conversation_id=turn.question.conversation_id,
@@ -182,21 +207,33 @@ class Orchestrator:
             last_sequence=stream.last_sequence + (2 if complete else 1),
             ended_at=self.clock.now(),
         )
-        try:
-            with self.observer.step("settle"):
-                await self._write(end, turn)
-        except LuneoError as error:
-            # somebody else ended it (a sweeper, or the reservation expired): what is stored counts, and the visitor is told so
-            stream.send("turn.failed", {"problem": problem_fields(_failure(error, retryable=True))})
-            return
-        if complete and shown:
+        with self.observer.step("settle"):
+            await self._write(end, turn)
+        if complete:
             stream.send("answer.completed", shown)
             stream.send("turn.completed", {"conversation_id": str(turn.question.conversation_id)})
-        elif state is TurnState.STOPPED:
-            stream.send("turn.stopped", shown or {})
+        elif failure is None:
+            stream.send("turn.stopped", shown)
         else:
-            stream.send("turn.failed", {"problem": problem_fields(failure or _failure(TurnInterrupted(), retryable=True)), **(shown or {})})
-        self.observer.ended(end, time.perf_counter() - progress.started)
+            stream.send("turn.failed", {"problem": problem_fields(failure), **shown})
+        return end
+
+    async def _give_up(self, turn: OpenedTurn, stream: TurnStream) -> None:
+        """End a turn whose answer cannot be stored: nothing of it is kept, nothing is charged."""
+        end = TurnEnd(
+            turn_id=turn.question.turn_id,
+            conversation_id=turn.question.conversation_id,
+            state=TurnState.FAILED,
+            answer=None,
+            failure=_DEFECT,
+            last_sequence=stream.last_sequence + 1,
+            ended_at=self.clock.now(),
+        )
+        try:
+            await self._write(end, turn)
+        except Exception as error:  # noqa: BLE001 - the sweeper will find it
+            self.observer.defect(error)
+        stream.send("turn.failed", {"problem": problem_fields(_DEFECT)})
 
     async def _write(self, end: TurnEnd, turn: OpenedTurn) -> None:
         """Write the end, again and again while the database does not answer, until the reservation expires.
@@ -206,11 +243,12 @@ class Orchestrator:
         delay, repeated = _RETRY_SECONDS, False
         while True:
             try:
-                await self.turns.end(end, turn.question.asked_by)
-            except (TurnNoLongerRunning, ReservationNotOpen):
-                if repeated and (await self.turns.get(turn.question.asked_by, end.turn_id)).ended_at == end.ended_at:
-                    return
-                raise
+                try:
+                    await self.turns.end(end, turn.question.asked_by)
+                except (TurnNoLongerRunning, ReservationNotOpen):
+                    if repeated and (await self.turns.get(turn.question.asked_by, end.turn_id)).ended_at == end.ended_at:
+                        return
+                    raise
             except Unavailable:
                 if self.clock.now() >= turn.question.expires_at:
                     raise
@@ -225,12 +263,13 @@ class Orchestrator:
         if not text.strip():
             return None
         finished = progress.finished
-        model = finished.model if finished else turn.agent.model
+        asked = _model(turn)
+        model = finished.model if finished else asked
         if finished is not None:
             tokens_in, tokens_out, estimated = finished.tokens_in, finished.tokens_out, finished.estimated
         else:
             tokens_in, tokens_out, estimated = self.tokenizer.count(progress.prompt_characters), self.tokenizer.count(text), True
-        price = self.model.price("local" if turn.question.asked_by.sandbox else turn.agent.model)
+        price = self.model.price(asked)
         return Answer(
             message_id=new_id(),
             content=text,
@@ -249,6 +288,18 @@ class Orchestrator:
                 yield
             finally:
                 progress.steps[name] = time.perf_counter() - started
+
+
+def _model(turn: OpenedTurn) -> str:
+    """Return the model to ask: a sandbox key never spends money."""
+    return "local" if turn.question.asked_by.sandbox else turn.agent.model
+
+
+def _storable(text: str) -> str:
+    """Return a model's text without what neither UTF-8 nor Postgres can hold: NUL, and halves of surrogate pairs."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _instructions(turn: OpenedTurn) -> str:

@@ -26,11 +26,16 @@ class RunningTurn:
         """End the answer with what there is; without effect once the end is being written."""
         if not self.control.finishing and not self.control.stop_asked:
             self.control.stop_asked = True
-            self.task.cancel()
+            self._cancel()
 
     def interrupt(self) -> None:
         """Fail the turn as interrupted; without effect once the end is being written."""
         if not self.control.finishing:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self.control.interrupted = True
+        if self.control.begun:
             self.task.cancel()
 
 
