@@ -7,10 +7,9 @@ nothing behind.
 Results are read after the block.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, LiteralString, TypeVar
+from typing import LiteralString, Protocol
 from uuid import UUID
 
 import psycopg
@@ -19,61 +18,45 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from adapters.postgres.refusals import translated
 from adapters.postgres.roles import DatabaseRole, as_role, refuse_unsafe_role
+from adapters.postgres.round_trip import Parameters, Pending, RoundTrip, RoundTripConnection, Row
 from shared_kernel.errors import Unavailable
 from shared_kernel.principal import Principal
 
-Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[Row]
-Parameters = Mapping[str, object] | Sequence[object] | None
-T = TypeVar("T")
+__all__ = ["Connection", "Database", "Executing", "Parameters", "Pending", "Pipeline", "Row", "tenant"]
 
 SET_TENANT: LiteralString = "select set_config('luneo.organization_id', %s, true)"
+_SET_TENANT_QUICKLY: LiteralString = SET_TENANT + ", set_config('synchronous_commit', 'off', true)"
+
+
+class Executing(Protocol):
+    """What runs a statement on a transaction: a connection at once, a `Pipeline` when it is sent."""
+
+    async def execute(self, statement: LiteralString, parameters: Parameters = None, /) -> object:
+        """Run or queue `statement`."""
+        ...
+
+
 _GIVE_UP: LiteralString = "select luneo.require(false, 'given_up')"
 
 
-class Pending:
-    """The rows of a queued statement, there to be read once its pipeline has been left."""
-
-    __slots__ = ("_cursor",)
-
-    def __init__(self, cursor: psycopg.AsyncCursor[Row]) -> None:
-        self._cursor = cursor
-
-    async def all(self) -> list[Row]:
-        """Return every row; none for a statement that gives none."""
-        if self._cursor.description is None:
-            return []
-        return await self._cursor.fetchall()
-
-    async def one_or_none(self) -> Row | None:
-        """Return the first row, or `None`."""
-        if self._cursor.description is None:
-            return None
-        return await self._cursor.fetchone()
-
-    async def one(self) -> Row:
-        """Return the first row. Raises `LookupError` when there is none: use it where a row is certain."""
-        row = await self._cursor.fetchone()
-        if row is None:
-            raise LookupError("the statement returned no row")
-        return row
-
-    @property
-    def count(self) -> int:
-        """How many rows the statement returned or changed."""
-        return self._cursor.rowcount
-
-
-@dataclass(slots=True)
 class Pipeline:
-    """One transaction in one round trip. A `UnitOfWork` that other contexts' commands may join."""
+    """One transaction in one round trip. A `UnitOfWork` that other contexts' commands may join: they queue on its `connection`."""
 
-    principal: Principal
-    connection: Connection
+    __slots__ = ("_round_trip", "connection", "principal")
+
+    def __init__(self, principal: Principal, round_trip: RoundTrip) -> None:
+        self.principal = principal
+        self.connection = self
+        self._round_trip = round_trip
 
     async def queue(self, statement: LiteralString, parameters: Parameters = None) -> Pending:
         """Queue `statement`; its rows can be read after the block."""
-        return Pending(await self.connection.execute(statement, parameters))
+        return self._round_trip.queue(statement, parameters)
+
+    async def execute(self, statement: LiteralString, parameters: Parameters = None) -> Pending:
+        """Do as `queue` does, under the name that a connection has for it."""
+        return self._round_trip.queue(statement, parameters)
 
 
 class Database:
@@ -82,9 +65,9 @@ class Database:
     def __init__(self, dsn: str, role: DatabaseRole = DatabaseRole.APP, *, size: int = 10, minimum: int = 1) -> None:
         """Prepare a pool of at most `size` connections; nothing connects before `open`."""
         self.role = role
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[RoundTripConnection] = AsyncConnectionPool(
             as_role(dsn, role),
-            connection_class=psycopg.AsyncConnection[Row],
+            connection_class=RoundTripConnection,
             kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
             min_size=minimum,
             max_size=size,
@@ -121,22 +104,19 @@ class Database:
             raise translated(error) from error
 
     @asynccontextmanager
-    async def pipeline(self, principal: Principal) -> AsyncIterator[Pipeline]:
+    async def pipeline(self, principal: Principal, *, durable: bool = True) -> AsyncIterator[Pipeline]:
         """Open a transaction of the principal's organisation that is sent and committed in one round trip.
 
-        An error inside the block leaves nothing behind. Raises what `refusals` makes of a failing statement: a context's own error, `Conflict`,
-        or `Unavailable`.
+        One that is not `durable` is committed without waiting for the disk: a crash of the server may undo its last fraction of a second,
+        but what is committed later never survives without it.
+        Raises what `refusals` makes of a failing statement: a context's own error, `Conflict`, or `Unavailable`.
         """
-        tenant = str(principal.organization_id or "")
+        round_trip = RoundTrip()
+        round_trip.queue(SET_TENANT if durable else _SET_TENANT_QUICKLY, (str(principal.organization_id or ""),))
+        yield Pipeline(principal, round_trip)
         try:
-            async with self._pool.connection() as connection, connection.pipeline():
-                await connection.execute(SET_TENANT, (tenant,))
-                try:
-                    yield Pipeline(principal, connection)
-                except BaseException:
-                    # leaving the pipeline sends its Sync, which would commit what was queued before the error
-                    await connection.execute(_GIVE_UP)
-                    raise
+            async with self._pool.connection() as connection:
+                await round_trip.run(connection)
         except PoolTimeout as error:
             raise Unavailable("Postgres does not answer") from error
         except psycopg.Error as error:

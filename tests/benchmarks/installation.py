@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -121,7 +122,7 @@ class Installation:
             }
             (folder / "home").mkdir()
             settings = Settings.load(environment)
-            demo = asyncio.run(ensure_demo(settings, base_url="", password=secrets.token_urlsafe(12), sources=()))
+            demo = asyncio.run(ensure_demo(settings, started_at=datetime.now(UTC), base_url="", password=secrets.token_urlsafe(12), sources=()))
             installation = cls(folder, superuser, settings, environment, demo, f"{model.base_url}/v1", _stack=stack)
             yield installation
 

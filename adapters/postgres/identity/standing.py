@@ -80,9 +80,8 @@ class PostgresStanding:
 
     async def _admit(self, claims: ApiKeyClaims, at: datetime) -> ApiKeyStanding:
         parameters = {"digest": claims.digest, "organization": claims.organization_id, "sandbox": claims.sandbox, "at": at}
-        async with self.database.pipeline(tenant(claims.organization_id)) as pipeline:
-            # losing the last milliseconds of this metering in a crash of the server is allowed, waiting for the disk at each call is not
-            await pipeline.queue("select set_config('synchronous_commit', 'off', true)")
+        # losing the last milliseconds of this metering in a crash of the server is allowed, waiting for the disk at each call is not
+        async with self.database.pipeline(tenant(claims.organization_id), durable=False) as pipeline:
             key = await pipeline.queue(_API_KEY, parameters)
             await pipeline.queue(_MARK_USED, parameters)
             await self.quotas.take(pipeline, metric=Metric.API_CALLS, quantity=1, cause="api_call", cause_id=new_id(), at=at)

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from adapters.postgres.database import Connection
+from adapters.postgres.database import Executing
 from adapters.postgres.refusals import register
 from shared_kernel.errors import AlreadyDelivered
 from shared_kernel.events import Delivery, Event
@@ -89,7 +89,7 @@ class Outbox:
     def __init__(self, subscribers: Subscribers) -> None:
         self._subscribers = subscribers
 
-    async def write(self, connection: Connection, principal: Principal, records: Iterable[EventRecord], at: datetime) -> bool:
+    async def write(self, connection: Executing, principal: Principal, records: Iterable[EventRecord], at: datetime) -> bool:
         """Write events with their deliveries on `connection`'s transaction; return whether anybody subscribes.
 
         Two statements at most, however many events there are.
@@ -116,7 +116,7 @@ class Outbox:
             await connection.execute(_INSERT_DELIVERIES, {"deliveries": Jsonb(deliveries, _dumps), "at": at})
         return bool(deliveries)
 
-    async def finish(self, connection: Connection, delivery: Delivery, at: datetime) -> None:
+    async def finish(self, connection: Executing, delivery: Delivery, at: datetime) -> None:
         """Mark `delivery` done on `connection`'s transaction; the transaction fails as `AlreadyDelivered` when it was."""
         await connection.execute(_FINISH, {"id": delivery.id, "at": at})
 
