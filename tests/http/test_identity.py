@@ -24,6 +24,7 @@ from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.routing import ACCESS, Access
 from entrypoints.observability.metrics import Metrics
 from entrypoints.settings import Mode, Settings
+from entrypoints.web import pages
 from shared_kernel.clock import Clock
 from shared_kernel.identifiers import new_id
 from tests.fakes.rate_limits import InMemoryRateLimits
@@ -116,7 +117,7 @@ async def open_site(database_url: str, superuser_url: str, public_url: str) -> A
             rate_limits=InMemoryRateLimits(),
             effects=cast("IdempotentEffects", None),  # no test here sends a key
             api_handlers=route_handlers,
-            root_handlers=[],
+            root_handlers=pages.route_handlers,
             lifespan=nothing,
         )
         transport = httpx.ASGITransport(cast("Any", edge), client=("203.0.113.7", 1234))

@@ -40,7 +40,7 @@ _EXISTS = {
         "You already have a Luneo account",
         """Hello,
 
-somebody, hopefully you, tried to sign up to Luneo with this address. It has an account already; log in here:
+somebody, hopefully you, tried to sign up to Luneo with this address. It has an account already, at this installation:
 
 {link}
 
@@ -51,7 +51,7 @@ If it was not you, do nothing: your account is as it was.
         "Vous avez déjà un compte Luneo",
         """Bonjour,
 
-quelqu’un, vous sans doute, a voulu s’inscrire à Luneo avec cette adresse. Elle a déjà un compte ; connectez-vous ici :
+quelqu’un, vous sans doute, a voulu s’inscrire à Luneo avec cette adresse. Elle a déjà un compte, sur cette installation :
 
 {link}
 
@@ -68,7 +68,7 @@ def verification_mail(sign_up: SignUp, proof: MailboxProof, *, public_url: str) 
 
 def account_exists_mail(sign_up: SignUp, *, public_url: str) -> Mail:
     """Return the mail to somebody who signs up a second time."""
-    return _mail(sign_up, _EXISTS[sign_up.locale], link=f"{public_url}/login", code="")
+    return _mail(sign_up, _EXISTS[sign_up.locale], link=public_url, code="")
 
 
 def _mail(sign_up: SignUp, words: tuple[str, str], *, link: str, code: str) -> Mail:

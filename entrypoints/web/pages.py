@@ -1,0 +1,121 @@
+"""The page at the address, and the page that a verification mail leads to.
+
+Opening the link changes nothing, since mail scanners open links too: the button does.
+"""
+
+import base64
+import hashlib
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from dishka import FromDishka
+from dishka.integrations.litestar import inject
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.enums import MediaType
+from litestar.params import FromQuery, URLEncodedBody
+from litestar.types import ControllerRouterHandler
+
+from contracts.http.base import Request as Body
+from domains.identity.model.session import SessionKind
+from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
+from entrypoints.http.identity.sessions import SessionAnswers
+from entrypoints.http.problems import status_of
+from entrypoints.http.routing import public
+from shared_kernel.errors import LuneoError
+from shared_kernel.principal import Principal
+
+_TEMPLATES = files("entrypoints.web").joinpath("templates")
+_STYLE = _TEMPLATES.joinpath("page.css").read_text(encoding="utf-8")
+_PAGE = Template(_TEMPLATES.joinpath("page.html").read_text(encoding="utf-8"))
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Cache-Control": "no-store",
+}
+_TEXTS = {
+    "en": {
+        "welcome": "Luneo is running",
+        "api": "The API is described at",
+        "confirm": "Confirm your e-mail address",
+        "why": "One click, and your account exists.",
+        "button": "Confirm",
+        "done": "Your address is confirmed",
+        "next": "Your account exists and you are signed in.",
+        "refused": "This link cannot be used",
+    },
+    "fr": {
+        "welcome": "Luneo fonctionne",
+        "api": "L'API est décrite à l'adresse",
+        "confirm": "Confirmez votre adresse e-mail",
+        "why": "Un clic, et votre compte existe.",
+        "button": "Confirmer",
+        "done": "Votre adresse est confirmée",
+        "next": "Votre compte existe et vous êtes connecté.",
+        "refused": "Ce lien ne peut pas servir",
+    },
+}
+
+
+class ConfirmForm(Body, frozen=True):
+    """The confirmation's hidden field."""
+
+    token: str
+
+
+@get("/", opt=public("where the address leads"), include_in_schema=False)
+async def index(request: Request[Principal, Any, Any]) -> Response[str]:
+    """Say that Luneo runs, and where the API is described."""
+    texts = _texts(request)
+    return _page(request, texts["welcome"], f'<p>{texts["api"]} <a href="/schema/openapi.json">/schema/openapi.json</a>.</p>')
+
+
+@get("/verify-email", opt=public("its visitor has no account yet"), include_in_schema=False)
+async def confirmation(request: Request[Principal, Any, Any], token: FromQuery[str] = "") -> Response[str]:
+    """Show the button that confirms a mailbox."""
+    texts = _texts(request)
+    form = (
+        f'<p>{texts["why"]}</p><form method="post" action="/verify-email">'
+        f'<input type="hidden" name="token" value="{escape(token)}"><button>{texts["button"]}</button></form>'
+    )
+    return _page(request, texts["confirm"], form)
+
+
+@post("/verify-email", status_code=200, opt=public("its visitor has no account yet", rate="sign_in"), include_in_schema=False)
+@inject
+async def confirm(
+    request: Request[Principal, Any, Any],
+    data: URLEncodedBody[ConfirmForm],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[VerifyEmailHandler],
+    answers: FromDishka[SessionAnswers],
+) -> Response[str]:
+    """Confirm a mailbox, make the account and sign its owner in."""
+    texts = _texts(request)
+    try:
+        session = await handler(VerifyEmail(token=data.token, session=SessionKind.COOKIE, requested_by=principal))
+    except LuneoError as error:
+        return _page(request, texts["refused"], f"<p>{escape(error.detail)}</p>", status=status_of(error))
+    page = _page(request, texts["done"], f"<p>{texts['next']}</p>")
+    page.cookies = answers.signed_in(session).cookies
+    return page
+
+
+def _texts(request: Request[Principal, Any, Any]) -> dict[str, str]:
+    return _TEXTS[_language(request)]
+
+
+def _language(request: Request[Principal, Any, Any]) -> str:
+    return "fr" if request.headers.get("accept-language", "").lower().startswith("fr") else "en"
+
+
+def _page(request: Request[Principal, Any, Any], title: str, body: str, *, status: int = 200) -> Response[str]:
+    html = _PAGE.substitute(language=_language(request), title=escape(title), style=_STYLE, body=body)
+    return Response(html, status_code=status, media_type=MediaType.HTML, headers=_HEADERS)
+
+
+route_handlers: list[ControllerRouterHandler] = [index, confirmation, confirm]
