@@ -17,7 +17,7 @@ from entrypoints.observability.redaction import redact
 
 _OWN_ACCESS_LOGS: Final = ("uvicorn.access", "granian.access", "aiohttp.access")
 """They write addresses and full paths; the request log and the metrics say the same without."""
-_CHATTY: Final = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "urllib3", "asyncio", "apscheduler", "alembic")
+_CHATTY: Final = ("httpx", "httpcore", "urllib3", "asyncio", "apscheduler", "alembic")
 
 
 def configure_logging(*, level: str = "INFO", pretty: bool | None = None, stream: TextIO | None = None) -> None:

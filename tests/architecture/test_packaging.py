@@ -114,8 +114,8 @@ def test_a_dependency_that_nobody_imports_is_deleted() -> None:
 @pytest.mark.parametrize("package", [*OURS, "tests"])
 def test_everything_imported_is_declared(package: str) -> None:
     owners = importlib.metadata.packages_distributions()
-    # Companions of what is declared, with no life of their own: psycopg's pool, and the transport that the openai client is built on.
-    allowed = declared() | {"psycopg-pool", "httpx2"} | (declared("development") if package == "tests" else set())
+    # A companion of what is declared, with no life of its own: psycopg's pool.
+    allowed = declared() | {"psycopg-pool"} | (declared("development") if package == "tests" else set())
     roots = {name.partition(".")[0] for name in imported_roots(package)} - set(sys.stdlib_module_names) - {*OURS, "tests"}
     undeclared = {root for root in roots if root != "opentelemetry" and not {normal(owner) for owner in owners.get(root, [root])} & allowed}
     assert not undeclared

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import openai
+import aiohttp
+import uvloop
 
 from contracts.billing.commands import Quotas, ReservationLine
 from contracts.billing.metrics import Metric
@@ -106,34 +107,26 @@ def _cpu_per_turn(target: Target, processes: Sequence[Process], turns: int, clie
 def _chunk_figure(installation: Installation, effort: Effort, costs: dict[int, tuple[float, float]]) -> Figure:
     """What one more chunk of a stream costs us, above reading it with the client library alone."""
     more = PIECES[2] - PIECES[1]
-    library = asyncio.run(_library_chunk_milliseconds(installation.upstream, effort.stream_turns // 4))
+    library = uvloop.run(_library_chunk_milliseconds(installation.upstream, effort.stream_turns // 4))
     ours, floor = ((costs[250][side] - costs[50][side]) / more - library for side in (0, 1))
     return Figure(name="own CPU per streamed chunk, above the client library", value=ours, unit="ms", budget=0.04 + max(floor, 0))
 
 
 async def _library_chunk_milliseconds(upstream: str, streams: int) -> float:
-    """Return what a chunk costs the `openai` client on our way of using it, unread."""
-    async with openai.AsyncOpenAI(base_url=upstream, api_key="none", http_client=openai.DefaultAioHttpClient()) as client:
+    """Return what a chunk costs the HTTP client, unread."""
+    async with aiohttp.ClientSession() as client:
 
         async def read(pieces: int) -> None:
-            body = json.dumps({"model": f"pieces-{pieces}", "messages": [], "stream": True}).encode()
-            stream = await client.post(
-                "/chat/completions",
-                cast_to=object,
-                content=body,
-                options={"headers": {"content-type": "application/json"}},
-                stream=True,
-                stream_cls=openai.AsyncStream[object],
-            )
-            async for _ in stream.response.aiter_raw():
-                continue
-            await stream.close()
+            async with client.post(f"{upstream}/chat/completions", json={"model": f"pieces-{pieces}"}) as response:
+                async for _ in response.content.iter_any():
+                    continue
 
         async def cost(pieces: int) -> float:
+            rounds = max(streams // CLIENTS, 1)
             before = time.process_time()
-            for _ in range(max(streams // CLIENTS, 1)):
+            for _ in range(rounds):
                 await asyncio.gather(*(read(pieces) for _ in range(CLIENTS)))
-            return (time.process_time() - before) * _MILLISECONDS / (max(streams // CLIENTS, 1) * CLIENTS)
+            return (time.process_time() - before) * _MILLISECONDS / (rounds * CLIENTS)
 
         await cost(PIECES[1])
         return (await cost(PIECES[2]) - await cost(PIECES[1])) / (PIECES[2] - PIECES[1])
