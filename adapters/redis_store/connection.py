@@ -61,6 +61,7 @@ class RedisConnection:
         self._up = asyncio.Event()
         self._up.set()
         self._probe: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def is_up(self) -> bool:
@@ -107,12 +108,16 @@ class RedisConnection:
                         elif message["type"] == "message":
                             yield bytes(message["data"])
             except (RedisError, OSError) as error:
+                if self._closed or _is_being_cancelled():
+                    # the client reports a cancelled read as a lost connection: going on would outlive the cancellation
+                    raise asyncio.CancelledError from error
                 self._lost(error)
                 if self.is_up:  # full pool: the breaker stays closed, but this loop must not spin
                     await asyncio.sleep(self._probe_seconds)
 
     async def aclose(self) -> None:
-        """Close every connection and stop asking."""
+        """Close every connection and stop asking; whoever still listens is cancelled."""
+        self._closed = True
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
@@ -130,7 +135,7 @@ class RedisConnection:
             raise RedisUnavailable from error
 
     def _lost(self, error: Exception) -> None:
-        if isinstance(error, MaxConnectionsError) or not isinstance(error, _GONE) or not self._up.is_set():
+        if self._closed or isinstance(error, MaxConnectionsError) or not isinstance(error, _GONE) or not self._up.is_set():
             return
         self._up.clear()
         # the message of a connection error names the host and no credentials
@@ -154,6 +159,11 @@ class RedisConnection:
         _log.warning("redis is back after %.1f s", time.monotonic() - lost_at)
         if self._on_availability is not None:
             self._on_availability(True)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _client(url: str, connect_seconds: float, answer_seconds: float, maximum_connections: int) -> "Redis":

@@ -116,9 +116,11 @@ class FoundationProvider(Provider):
         return RedisRateLimits(redis, on_fallback=metrics.rate_limit_fell_back)
 
     @provide
-    def wake_ups(self, redis: RedisConnection) -> WakeUps:
+    async def wake_ups(self, redis: RedisConnection) -> AsyncIterator[WakeUps]:
         """Nudges between processes."""
-        return RedisWakeUps(redis)
+        wake_ups = RedisWakeUps(redis)
+        yield wake_ups
+        await wake_ups.aclose()
 
     @provide
     def broker(self, settings: Settings, subscriptions: Subscriptions) -> DeliveryBroker:

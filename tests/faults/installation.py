@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from tests.faults.crash_points import PLAN_VARIABLE, Plan
 ROOT = Path(__file__).parents[2]
 _APPLICATION, _PASSWORD = "luneo_faults", "luneo-faults"
 _READY_SECONDS = 30.0
+_STOP_SECONDS = 20.0
 #: Longer than the 5 s between two heartbeats: a runner that lives is never taken for dead.
 SILENCE_SECONDS = 7.0
 
@@ -89,14 +91,16 @@ class LuneoProcess:
         """Wait until it was killed at its crash point."""
         assert self.process.wait(seconds) == -signal.SIGKILL, self.tail()
 
-    def stop(self) -> None:
-        """Ask it to end, and insist after a while."""
+    def stop(self) -> bool:
+        """Ask it to end, and insist after a while; return whether it ended when it was asked."""
         if self.alive:
             self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(20)
-                return
-            self.kill()
+            try:
+                self.process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                return False
+        return True
 
     def tail(self) -> str:
         """Return the end of its log."""
@@ -249,8 +253,8 @@ class Installation:
             process.plan.forget()
             if process.alive:
                 process.process.terminate()
-        for process in self.processes:
-            process.stop()
+        stubborn = [process for process in self.processes if not process.stop()]
+        assert not stubborn, "\n".join(f"{process.name} does not end when it is asked:\n{process.tail()}" for process in stubborn)
 
 
 @contextmanager
@@ -275,7 +279,13 @@ def installation(servers: Servers, **settings: str) -> Iterator[Installation]:
         **{f"LUNEO_{name.upper()}": value for name, value in settings.items()},
     }
     demo = asyncio.run(
-        ensure_demo(Settings.load(environment), base_url="http://127.0.0.1", password=secrets.token_urlsafe(16), sources=[KNOWLEDGE])
+        ensure_demo(
+            Settings.load(environment),
+            started_at=datetime.now(UTC),
+            base_url="http://127.0.0.1",
+            password=secrets.token_urlsafe(16),
+            sources=[KNOWLEDGE],
+        )
     )
     made = Installation(servers, database, home, environment, demo, index_port)
     try:

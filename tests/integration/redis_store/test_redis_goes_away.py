@@ -149,3 +149,19 @@ async def test_subscriptions_come_back_by_themselves(mortal_valkey: Valkey) -> N
     listener.cancel()
     await wake_ups.aclose()
     await connection.aclose()
+
+
+async def test_whoever_listens_ends_with_the_connection(mortal_valkey: Valkey) -> None:
+    connection = RedisConnection(mortal_valkey.url, environment="test", probe_seconds=0.05)
+    subscribed = asyncio.Event()
+
+    async def listen() -> None:
+        async for _ in connection.messages("channel"):
+            subscribed.set()
+
+    listening = asyncio.ensure_future(listen())
+    await asyncio.wait_for(subscribed.wait(), 3)
+    await connection.aclose()
+    done, _ = await asyncio.wait({listening}, timeout=3)
+    assert done, "a lost connection must not bring a closed one back to life"
+    assert listening.cancelled()
