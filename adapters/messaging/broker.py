@@ -1,6 +1,8 @@
 """The broker that carries deliveries to workers. It may lose everything: the deliveries in Postgres are the truth."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -8,9 +10,10 @@ import dramatiq
 from dramatiq import Worker
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import AsyncIO, Middleware
+from dramatiq.middleware import AsyncIO
 
 ACTOR = "deliver"
+DEFAULT_THREADS = 4
 Deliver = Callable[[UUID, UUID | None], Awaitable[None]]
 
 
@@ -18,17 +21,20 @@ class DeliveryBroker:
     """Queues of delivery ids on Redis. Every call blocks: use it from a thread."""
 
     def __init__(self, redis_url: str, queues: Iterable[str], *, namespace: str = "luneo:jobs") -> None:
-        self._broker = RedisBroker(  # type: ignore[no-untyped-call] # dramatiq leaves its brokers untyped
+        self._loop = _OneLoop()
+        self._brokers = {queue: self._broker(redis_url, namespace, queue) for queue in queues}
+
+    def _broker(self, redis_url: str, namespace: str, queue: str) -> RedisBroker:
+        broker = RedisBroker(  # type: ignore[no-untyped-call] # dramatiq leaves its brokers untyped
             url=redis_url,
             namespace=namespace,
-            middleware=[AsyncIO()],
+            middleware=[self._loop],
             socket_timeout=5,
             socket_connect_timeout=2,
             maintenance_chance=100_000,
         )
-        self._queues = tuple(queues)
-        for queue in self._queues:
-            self._broker.declare_queue(queue)
+        broker.declare_queue(queue)
+        return broker
 
     def send(self, queue: str, delivery_id: UUID, organization_id: UUID | None) -> None:
         """Hand a delivery to some worker. Raises `dramatiq.errors.ConnectionError` or a Redis error while Redis is gone."""
@@ -39,34 +45,75 @@ class DeliveryBroker:
             kwargs={},
             options={},
         )
-        self._broker.enqueue(message)
+        self._brokers[queue].enqueue(message)
 
-    def worker(self, deliver: Deliver, *, threads: int, close: Callable[[], Awaitable[None]]) -> Worker:
-        """Return a worker of all queues; `deliver` runs on its own event loop, at most `threads` at once, and `close` there at the end."""
+    def workers(self, deliver: Deliver, *, threads: Mapping[str, int], close: Callable[[], Awaitable[None]]) -> "DeliveryWorkers":
+        """Return a worker for each queue, so that none waits behind another's long work.
+
+        `deliver` runs on one event loop of its own, at most `threads[queue]` at once; `close` is called there when the last has ended.
+        """
 
         async def run(delivery_id: str, organization_id: str | None) -> None:
             await deliver(UUID(delivery_id), UUID(organization_id) if organization_id else None)
 
-        for queue in self._queues:
-            dramatiq.actor(actor_name=f"{ACTOR}_{queue}", queue_name=queue, broker=self._broker)(run)
-        self._broker.add_middleware(_ClosingOnItsLoop(close))
-        return Worker(self._broker, queues=set(self._queues), worker_threads=threads, worker_timeout=1000)
+        for queue, broker in self._brokers.items():
+            dramatiq.actor(actor_name=f"{ACTOR}_{queue}", queue_name=queue, broker=broker)(run)
+        self._loop.close_with(close)
+        return DeliveryWorkers(
+            tuple(
+                Worker(broker, queues={queue}, worker_threads=threads.get(queue, DEFAULT_THREADS), worker_timeout=1000)
+                for queue, broker in self._brokers.items()
+            )
+        )
 
     def close(self) -> None:
         """Close the connections."""
-        self._broker.close()
+        for broker in self._brokers.values():
+            broker.close()
 
 
-class _ClosingOnItsLoop(Middleware):
-    """Closes what deliveries used when the last has ended, on the event loop that it belongs to.
+class DeliveryWorkers:
+    """The workers of all queues. Every call blocks: use it from a thread."""
 
-    Added after `AsyncIO`, hence called before it stops that loop.
-    """
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._workers = workers
 
-    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
+    def start(self) -> None:
+        """Start taking deliveries."""
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self, timeout_milliseconds: int) -> None:
+        """Take no more; return when those that run have ended, or after the time-out."""
+        with ThreadPoolExecutor(len(self._workers)) as stopping:
+            list(stopping.map(lambda worker: worker.stop(timeout_milliseconds), self._workers))
+
+
+class _OneLoop(AsyncIO):
+    """One event loop for all workers of this process: started with the first, closed after the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._running = 0
+        self._counting = Lock()
+        self._close: Callable[[], Awaitable[None]] | None = None
+
+    def close_with(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call `close` on the loop before it ends."""
         self._close = close
 
-    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq names them
-        thread = get_event_loop_thread()
-        if thread is not None:
-            thread.run_coroutine(self._close())
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:
+        with self._counting:
+            self._running += 1
+            if self._running == 1:
+                super().before_worker_boot(broker, worker)  # type: ignore[no-untyped-call] # dramatiq leaves its middleware untyped
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:
+        with self._counting:
+            self._running -= 1
+            if self._running:
+                return
+            thread = get_event_loop_thread()
+            if thread is not None and self._close is not None:
+                thread.run_coroutine(self._close())
+            super().after_worker_shutdown(broker, worker)  # type: ignore[no-untyped-call]

@@ -45,7 +45,7 @@ from shared_kernel.errors import Unavailable
 _HEARTBEAT_SECONDS = 5.0
 _DATABASE_SECONDS = 60.0
 _PREPARE_RETRY_SECONDS = 2.0
-_WORKER_THREADS = 4
+_WORKER_THREADS = {"indexing": 2}  # embedding keeps a core busy by itself
 _logger = structlog.get_logger("luneo.processes")
 
 
@@ -207,12 +207,12 @@ async def _run_worker(settings: Settings, metrics: Metrics, stop: asyncio.Event)
     """Consume on dramatiq's own event loop, with a container of its own there."""
     consumers = _Consumers(settings, metrics)
     broker = DeliveryBroker(settings.redis_url, sorted({s.queue for s in SUBSCRIPTIONS}))
-    worker = broker.worker(consumers.deliver, threads=_WORKER_THREADS, close=consumers.close)
-    await asyncio.to_thread(worker.start)
+    workers = broker.workers(consumers.deliver, threads=_WORKER_THREADS, close=consumers.close)
+    await asyncio.to_thread(workers.start)
     try:
         await stop.wait()
     finally:
-        await asyncio.to_thread(worker.stop, int(settings.shutdown_seconds * 1000))
+        await asyncio.to_thread(workers.stop, int(settings.shutdown_seconds * 1000))
         broker.close()
 
 
