@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -43,6 +43,7 @@ from shared_kernel.clock import Clock
 from shared_kernel.errors import Unavailable
 
 _HEARTBEAT_SECONDS = 5.0
+_CANCEL_AGAIN_SECONDS = 0.2
 _DATABASE_SECONDS = 60.0
 _PREPARE_RETRY_SECONDS = 2.0
 _WORKER_THREADS = {"indexing": 2}  # embedding keeps a core busy by itself
@@ -86,12 +87,20 @@ async def _api_lifespan(container: AsyncContainer, settings: Settings) -> AsyncI
         yield
     finally:
         await running.drain(settings.shutdown_seconds)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
         with contextlib.suppress(Unavailable):
             await runners.leave(running.runner_id)
         await container.close()
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel `tasks` until they have ended: a client that is just connecting may swallow a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        ended, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+        await asyncio.gather(*ended, return_exceptions=True)
 
 
 async def _beat(runners: TurnRunners, running: RunningTurns, clock: Clock) -> None:

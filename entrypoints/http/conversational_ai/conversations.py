@@ -116,6 +116,7 @@ async def list_messages(
                 "role": m.role,
                 "content": m.content,
                 "citations": [citation_fields(c) for c in m.citations],
+                "confidence": None,
                 "turn_id": str(m.turn_id),
                 "complete": m.complete,
                 "created_at": m.created_at,

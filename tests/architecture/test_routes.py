@@ -1,0 +1,180 @@
+"""The laws of routes, enumerated from the running app."""
+
+import inspect
+import typing
+from typing import Any
+
+import msgspec
+import pytest
+
+from contracts.http.base import Request, Response
+from contracts.identity.permissions import PERMISSIONS_OF, Permission, Role
+from entrypoints.http.routing import ACCESS, Access
+from shared_kernel.identifiers import new_id
+from tests.fixtures.app import PASSWORD, Caller, Shop, Site
+from tests.fixtures.routes import Route, described, example, routes_of
+
+CONTEXTS = {"identity", "billing", "conversational_ai", "governance", "system", "web"}
+NO_SUCCESS = {
+    "verify_email": "its example's token is unknown: the whole path is tested in tests/http/test_identity.py",
+    "refresh": "same",
+}
+ENDS_THE_SESSION = {"log_out", "end_session", "switch_organization"}
+
+
+async def test_every_route_declares_who_may_call_it(site: Site) -> None:
+    for route in routes_of(site.app):
+        access = route.handler.opt.get(ACCESS)
+        assert isinstance(access, Access), f"{route} declares no access"
+        if access.who == "permission":
+            assert access.permission in Permission, route
+        else:
+            assert access.who in {"signed_in", "public", "open"}, route
+            assert access.reason, f"{route} says no reason for {access.who}"
+
+
+async def test_every_route_belongs_to_a_context(site: Site) -> None:
+    for route in described(site.app):
+        parts = route.handler.fn.__module__.split(".")
+        assert parts[:2] == ["entrypoints", "http"] or parts[:2] == ["entrypoints", "web"], route
+        assert parts[2] in CONTEXTS or parts[1] == "web", f"{route} stands in no context's folder"
+        if route.in_api:
+            assert route.handler.tags, f"{route} has no tag"
+
+
+async def test_every_route_has_a_summary_and_its_body_and_answer_are_typed(site: Site) -> None:
+    for route in described(site.app):
+        assert inspect.getdoc(route.handler.fn), f"{route} says nothing about itself"
+        signature = route.handler.parsed_fn_signature
+        body = signature.parameters.get("data")
+        if body is not None:
+            assert _kinds(body.annotation) and all(issubclass(k, Request) for k in _kinds(body.annotation)), f"{route}: {body.annotation}"
+        answer = signature.return_type.annotation
+        assert answer not in {Any, object, inspect.Signature.empty}, f"{route} does not say what it answers"
+        for kind in _kinds(answer):
+            assert not issubclass(kind, msgspec.Struct) or issubclass(kind, Response), f"{route} answers with {kind}"
+
+
+async def test_unknown_fields_are_refused_by_every_body_and_everything_inside(site: Site) -> None:
+    seen: set[type] = set()
+    for route in described(site.app):
+        body = route.handler.parsed_fn_signature.parameters.get("data")
+        if body is not None:
+            for kind in _kinds(body.annotation):
+                _refuses_unknown(kind, seen)
+    assert len(seen) > 10
+
+
+async def test_only_safe_methods_are_answered_without_a_body_of_their_own(site: Site) -> None:
+    """A route that changes something is no GET: `SameSite=Lax` cookies travel with links."""
+    for route in routes_of(site.app):
+        if route.method == "GET":
+            assert not [h for h in route.use_case_handlers if not h.startswith(("List", "Get", "Export", "Verify", "Follow"))], route
+
+
+class Crew:
+    """Everybody who may try."""
+
+    def __init__(self, site: Site, shop: Shop) -> None:
+        self.site = site
+        self.shop = shop
+        self.people: dict[str, Caller] = {}
+
+    @classmethod
+    async def of(cls, site: Site) -> "Crew":
+        crew = cls(site, await site.shop())
+        owner = crew.shop.owner
+        crew.people = {
+            "owner": owner,
+            **{role.value: await site.member(owner, role) for role in (Role.ADMIN, Role.MEMBER, Role.VIEWER)},
+            "key": await site.api_key(owner, ["analytics:view"]),
+            "anonymous": site.anonymous(),
+        }
+        return crew
+
+    async def fresh(self, caller: Caller) -> Caller:
+        """The same person on another device."""
+        body = {"email": caller.email, "password": PASSWORD, "session": "token"}
+        token = (await self.site.anonymous().made("/auth/login", body))["access_token"]
+        return Caller(
+            caller.client, caller.organization_id, {**caller.headers, "authorization": f"Bearer {token}"}, caller.email, caller.user_id
+        )
+
+
+def may(route: Route, who: str) -> bool:
+    """Whether the declared rule lets `who` in."""
+    access = route.access
+    if access.who in {"public", "open"}:
+        return True
+    if who == "anonymous":
+        return False
+    if access.who == "signed_in":
+        return who != "key"
+    return who != "key" and access.permission in PERMISSIONS_OF[Role(who)]
+
+
+async def test_routes_times_roles(site: Site) -> None:
+    """Every route, tried by everybody, with real objects: the status follows from the declared permission."""
+    crew = await Crew.of(site)
+    wrong: list[str] = []
+    for route in described(site.app):
+        if not route.in_api:
+            continue
+        succeeded = False
+        for who in sorted(crew.people, key=lambda w: (may(route, w), w != "owner")):
+            caller = crew.people[who]
+            if route.name in ENDS_THE_SESSION and may(route, who):
+                caller = await crew.fresh(caller)
+            ids = crew.shop.ids()
+            if route.name == "end_session" and may(route, who):
+                devices = (await caller("GET", "/auth/sessions")).json()["items"]
+                ids["session_id"] = next(d["id"] for d in devices if d["current"])
+            if route.name == "remove_member" and may(route, who):
+                spare = await site.member(crew.shop.owner, Role.VIEWER)
+                found = (await crew.shop.owner("GET", "/members?limit=100")).json()["items"]
+                ids["member_id"] = next(m["id"] for m in found if m["email"] == spare.email)
+            if route.name == "change_member" and may(route, who):
+                found = (await crew.shop.owner("GET", "/members?limit=100")).json()["items"]
+                ids["member_id"] = next(m["id"] for m in found if m["role"] == "admin")
+            answer = await caller(route.method, route.path(ids), example(route, crew.shop))
+            status = answer.status_code
+            if not may(route, who):
+                expected = 401 if who == "anonymous" else 403
+                if status != expected or answer.json()["code"] != {401: "unauthenticated", 403: "permission_denied"}[expected]:
+                    wrong.append(f"{route} as {who}: {status} instead of {expected}: {answer.text[:200]}")
+            elif route.name in NO_SUCCESS:
+                if status not in {401, 422}:
+                    wrong.append(f"{route} as {who}: {status}")
+            elif status in {401, 403} or status >= 500 or not (succeeded or answer.is_success):
+                wrong.append(f"{route} as {who}: {status}: {answer.text[:200]}")
+            succeeded = succeeded or (may(route, who) and answer.is_success)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("credential", ["Bearer", "Basic YTpi", "Bearer lun_live_junk", "Bearer lat_junk", "bearer  ", "Bearer \xff"])
+async def test_a_credential_that_is_none_is_refused_everywhere(site: Site, credential: str) -> None:
+    values = dict.fromkeys(Shop.__dataclass_fields__, str(new_id())) | {"organization_id": str(new_id())}
+    for route in described(site.app):
+        if route.in_api and route.access.who in {"permission", "signed_in"}:
+            headers = [(b"authorization", credential.encode("latin-1"))]
+            answer = await site.client.request(route.method, "/api/v1" + route.path(values), headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), route
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def _kinds(annotation: Any) -> list[type]:
+    """The classes in an annotation."""
+    arguments = typing.get_args(annotation)
+    if not arguments:
+        return [annotation] if isinstance(annotation, type) and annotation is not type(None) else []
+    return [kind for argument in arguments for kind in _kinds(argument)]
+
+
+def _refuses_unknown(kind: type, seen: set[type]) -> None:
+    if kind in seen or not issubclass(kind, msgspec.Struct):
+        return
+    seen.add(kind)
+    assert kind.__struct_config__.forbid_unknown_fields, f"{kind.__name__} takes unknown fields"
+    for field in msgspec.structs.fields(kind):
+        for inner in _kinds(field.type):
+            _refuses_unknown(inner, seen)
