@@ -1,10 +1,11 @@
-"""A turn's events in a Redis stream: one entry per event, `<sequence>-0` as its id."""
+"""A turn's events in a Redis stream: one entry for those that are written together, `<last sequence>-0` as its id."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final, cast
 from uuid import UUID
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -14,11 +15,13 @@ from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, Logg
 KEPT_SECONDS: Final = 3600
 _ENTRIES_MAXIMUM: Final = 20_000
 _ENTRIES_READ_AT_ONCE: Final = 500
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(list[LoggedEvent])
 _ALREADY_THERE: Final = "equal or smaller than the target stream top item"
 
 
 class RedisTurnEventLog:
-    """The log of `TurnEventLog` in Redis, an hour long and bounded to about 20,000 events per turn."""
+    """The log of `TurnEventLog` in Redis, an hour long and bounded to about 20,000 writes per turn."""
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
@@ -33,12 +36,13 @@ class RedisTurnEventLog:
         async def send(redis: Redis) -> list[object]:
             pipeline = redis.pipeline(transaction=False)
             for (organization_id, turn_id), events in batches.items():
+                if not events:
+                    continue
                 key = self._key(organization_id, turn_id)
-                for event in events:
-                    pipeline.execute_command(
-                        "XADD", key, "MAXLEN", "~", _ENTRIES_MAXIMUM, f"{event.sequence}-0", b"n", event.name, b"d", event.data
-                    )
-                pipeline.execute_command("EXPIRE", key, KEPT_SECONDS)
+                pipeline.execute_command("XADD", key, "MAXLEN", "~", _ENTRIES_MAXIMUM, f"{events[-1].sequence}-0", b"e", _ENCODER.encode(events))
+                # a turn is shorter than the log is kept: its time runs from its beginning, and again from its end
+                if events[0].sequence == 1 or events[-1].name in TERMINAL_EVENTS:
+                    pipeline.execute_command("EXPIRE", key, KEPT_SECONDS)
             return await pipeline.execute(raise_on_error=False)
 
         if not any(batches.values()):
@@ -59,6 +63,8 @@ class RedisTurnEventLog:
         while (left := idle_until - loop.time()) > 0:
             entries = await self._next(key, last, min(left, BLOCK_SECONDS_MAXIMUM))
             for event in entries:
+                if event.sequence <= last:  # an entry may begin before what was asked for, or repeat what is known
+                    continue
                 if event.sequence != last + 1:
                     raise TurnEventsMissing(expected=last + 1, found=event.sequence)
                 last = event.sequence
@@ -79,12 +85,13 @@ class RedisTurnEventLog:
             lambda redis: redis.xread({key: f"{last}-0"}, count=_ENTRIES_READ_AT_ONCE, block=wait_ms),
         )
         streams = cast("dict[bytes, list[list[tuple[bytes, dict[bytes, bytes]]]]]", answer)
-        # {stream: [[(b"7-0", {b"n": name, b"d": data}), …]]}, empty when nothing came
+        # {stream: [[(b"7-0", {b"e": events}), …]]}, empty when nothing came
         return [
-            LoggedEvent(int(entry_id.partition(b"-")[0]), fields[b"n"].decode(), fields[b"d"])
+            event
             for chunks in streams.values()
             for entries in chunks
-            for entry_id, fields in entries
+            for _, fields in entries
+            for event in _DECODER.decode(fields[b"e"])
         ]
 
     def _key(self, organization_id: UUID, turn_id: UUID) -> str:

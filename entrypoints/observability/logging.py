@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final, TextIO
 from uuid import UUID
 
+import msgspec
 import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
@@ -17,6 +18,7 @@ from entrypoints.observability.redaction import redact
 
 _OWN_ACCESS_LOGS: Final = ("uvicorn.access", "granian.access", "aiohttp.access")
 """They write addresses and full paths; the request log and the metrics say the same without."""
+_JSON: Final = msgspec.json.Encoder(enc_hook=str)
 _CHATTY: Final = ("httpx", "httpcore", "urllib3", "asyncio", "apscheduler", "alembic")
 
 
@@ -42,7 +44,7 @@ def configure_logging(*, level: str = "INFO", pretty: bool | None = None, stream
             structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             _with_short_frames,
             redact,
-            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+            structlog.processors.JSONRenderer(_json),
         ]
     )
     handler = logging.StreamHandler(target)
@@ -64,17 +66,25 @@ def configure_logging(*, level: str = "INFO", pretty: bool | None = None, stream
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(capture=True)
+    # our own lines skip the standard library's records, handlers and formatters, which cost more than the line itself
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, structlog.processors.StackInfoRenderer(), *rendering],
+        logger_factory=lambda name="": _Lines(name, target),
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
         cache_logger_on_first_use=False,
     )
+
+
+class _Lines(structlog.WriteLogger):
+    """Writes whole lines to one stream, from any thread; has a name, as the standard library's loggers do."""
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.name = name
+
+
+def _json(event: object, **_: object) -> str:
+    return _JSON.encode(event).decode()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ create index on floor.messages (conversation_id, id);
 grant usage on schema floor to luneo_app;
 grant select, insert on floor.messages to luneo_app
 """
-_HISTORY = "select role, content from floor.messages where conversation_id = %s order by id desc limit 20"
+_HISTORY = "select role, content from floor.messages where conversation_id = %s order by id desc limit 10"
 _WRITE = """
 insert into floor.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
 values (%(conversation)s, %(question_id)s, %(conversation)s, %(turn)s, 'user', %(question)s, '[]', true, now()),

@@ -35,7 +35,6 @@ from shared_kernel.events import Event
 from shared_kernel.money import Money
 from shared_kernel.principal import Principal
 
-_MOST_HISTORY = 100
 _MICROS_PER_MINOR = 10_000
 _MICRO_MINORS_PER_MICRO = 100  # a millionth of a unit is a hundred millionths of its hundredth
 
@@ -78,7 +77,13 @@ select luneo.require((select count(*) from asked) = 1, 'conversation_not_found')
 _HISTORY: LiteralString = """
 select role, content from conversational_ai.messages
  where organization_id = %(organization)s and conversation_id = %(conversation)s and id < %(message)s
- order by id desc limit %(most)s
+ order by id desc
+ limit (select (v.settings->>'context_window')::integer
+          from conversational_ai.conversations c
+          join conversational_ai.agents a on a.organization_id = c.organization_id and a.id = c.agent_id
+          join conversational_ai.agent_versions v
+            on v.organization_id = a.organization_id and v.agent_id = a.id and v.number = a.published_number
+         where c.organization_id = %(organization)s and c.id = %(conversation)s)
 """
 
 _END: LiteralString = """
@@ -152,9 +157,9 @@ class PostgresTurns:
             "runner": question.runner_id,
             "now": question.asked_at,
             "expires": question.expires_at,
-            "most": _MOST_HISTORY,
         }
-        async with self._database.pipeline(caller) as pipeline:
+        # the turn's end waits for the disk, and for everything before it: a crash before that loses the turn and its reservation together
+        async with self._database.pipeline(caller, durable=False) as pipeline:
             opened = await pipeline.queue(_OPEN, parameters)
             await self._quotas.reserve(
                 pipeline,
@@ -170,13 +175,12 @@ class PostgresTurns:
             )
             history = await pipeline.queue(_HISTORY, parameters)
         row = await opened.one()
-        agent = _agent(row)
         past = await history.all()
         return OpenedTurn(
             question=question,
-            agent=agent,
+            agent=_agent(row),
             language=row["language"],
-            history=tuple(PastMessage(m["role"], m["content"]) for m in reversed(past[: agent.context_window])),
+            history=tuple(PastMessage(m["role"], m["content"]) for m in reversed(past)),
         )
 
     async def end(self, end: TurnEnd, principal: Principal) -> None:
