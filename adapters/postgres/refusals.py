@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 import psycopg
 from psycopg import errors
 
-from shared_kernel.errors import Conflict, LuneoError, Unavailable
+from shared_kernel.errors import Conflict, FieldError, InvalidInput, LuneoError, Unavailable
 
 Refusal = Callable[[Mapping[str, object]], LuneoError]
 
 REQUIRE_SQLSTATE = "LU001"
+_NOT_STORABLE = (errors.NumericValueOutOfRange, errors.UntranslatableCharacter, errors.CharacterNotInRepertoire)
 _refusals: dict[str, Refusal] = {}
 
 
@@ -36,6 +37,9 @@ def translated(error: psycopg.Error) -> Exception:
         return _refusals[name](_details(error))
     if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected | errors.LockNotAvailable):
         return Conflict("Somebody else changed this at the same moment; try again")
+    if isinstance(error, _NOT_STORABLE) or (isinstance(error, psycopg.DataError) and error.sqlstate is None):
+        # what no column can hold came from outside: NUL in a text, a number beyond the column's range
+        return InvalidInput(FieldError("request", "not_storable", "holds a NUL character or a number that is out of range"))
     if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow | errors.TooManyConnections):
         return Unavailable("Postgres does not answer")
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:

@@ -84,7 +84,8 @@ def problem_of(error: Exception, request_id: str) -> Problem:
         code, title = _TITLES.get(error.status_code, ("error", "Something went wrong"))
         detail = error.detail if error.status_code < 500 and error.status_code not in {404, 405} else title  # noqa: PLR2004
         return _problem(error.status_code, code, detail, request_id)
-    if isinstance(error, UnicodeDecodeError | msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
+    if isinstance(error, UnicodeDecodeError | RecursionError | msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
+        # a recursion without end is a body that is nested too deep
         return _problem(400, "malformed_json", "The body is not valid JSON", request_id)
     return _problem(500, "internal_error", "Something went wrong on our side; the request id helps us to find it", request_id)
 

@@ -181,7 +181,7 @@ class Orchestrator:
     async def _finish(self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None) -> None:
         try:
             end = await self._settle(turn, stream, progress, state, failure)
-        except LuneoError as error:
+        except (TurnNoLongerRunning, ReservationNotOpen, Unavailable) as error:
             # somebody else ended it (a sweeper, or the reservation expired): what is stored counts, and the visitor is told so
             stream.send("turn.failed", {"problem": problem_fields(_failure(error, retryable=True))})
         except Exception as error:  # noqa: BLE001 - same as above
