@@ -12,17 +12,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID, uuid4
 
-import psycopg
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from psycopg.rows import dict_row
 
-from adapters.postgres.database import SET_TENANT, Connection, Database, Pipeline
+from adapters.postgres.database import Database
 from adapters.postgres.governance.appending import PostgresAuditTrail
 from adapters.postgres.governance.readers import PostgresRecordedTrail
 from adapters.postgres.governance.transactions import PostgresSealing
-from adapters.postgres.roles import DatabaseRole, as_role
+from adapters.postgres.messaging.outbox import Outbox
+from adapters.postgres.roles import DatabaseRole
+from adapters.postgres.unit_of_work import Sessions, UnitOfWorkScope, UnitsOfWork
 from contracts.governance.commands import AuditedChange, AuditTrail
 from domains.governance.model.trail_file import verify_file
 from domains.governance.ports.recorded_trail import RecordedTrail
@@ -31,6 +31,7 @@ from domains.governance.use_cases.export_audit_trail import ExportAuditTrail, Ex
 from domains.governance.use_cases.seal_audit_trail import NOTHING_SEALED, SealAuditTrail, SealAuditTrailHandler
 from domains.governance.use_cases.verify_audit_trail import VerifyAuditTrail, VerifyAuditTrailHandler
 from shared_kernel.aggregate import AuditNote
+from shared_kernel.clock import SystemClock
 from shared_kernel.principal import Origin, Principal, PrincipalKind
 from shared_kernel.unit_of_work import UnitOfWork
 from tests.fakes.governance import InMemoryAuditDatabase, InMemoryAuditTrail, InMemoryRecordedTrail, InMemorySealing, InMemoryUnit
@@ -88,19 +89,19 @@ class PostgresWorld:
         self.trail = PostgresAuditTrail()
         self.recorded = PostgresRecordedTrail(self._app)
         self.sealing = PostgresSealing(self._platform)
+        self._sessions = Sessions(dsn, size=8)
+        self._units = UnitsOfWork(self._sessions, Outbox({}), self.trail, SystemClock(), lambda: None)
 
     async def open(self) -> None:
         await self._app.open()
         await self._platform.open()
 
-    async def begin(self, principal: Principal) -> Pipeline:
-        connection: Connection = await psycopg.AsyncConnection.connect(as_role(self._dsn, DatabaseRole.APP), row_factory=dict_row)
-        await connection.execute(SET_TENANT, (str(principal.organization_id),))
-        return Pipeline(principal, connection)
+    async def begin(self, principal: Principal) -> UnitOfWorkScope:
+        return await self._units.open(principal).__aenter__()
 
-    async def end(self, unit: Pipeline, *, commit: bool) -> None:
-        await (unit.connection.commit() if commit else unit.connection.rollback())
-        await unit.connection.close()
+    async def end(self, unit: UnitOfWorkScope, *, commit: bool) -> None:
+        given_up = None if commit else LookupError("given up")
+        await unit.__aexit__(type(given_up) if given_up else None, given_up, None)
 
     async def erase(self, entry_id: UUID) -> None:
         async with self._platform.connection() as connection:
@@ -109,6 +110,7 @@ class PostgresWorld:
     async def close(self) -> None:
         await self._app.close()
         await self._platform.close()
+        await self._sessions.close()
 
 
 @dataclass
