@@ -54,6 +54,8 @@ _SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
+    # A turn is opened without waiting for the disk; killed, the server forgets what is younger than three times this.
+    "wal_writer_delay": "10ms",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
