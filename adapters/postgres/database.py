@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from adapters.postgres.liveness import hung_up
 from adapters.postgres.refusals import translated
 from adapters.postgres.roles import DatabaseRole, as_role, refuse_unsafe_role
 from adapters.postgres.round_trip import Parameters, Pending, RoundTrip, RoundTripConnection, Row
@@ -115,12 +116,25 @@ class Database:
         round_trip.queue(SET_TENANT if durable else _SET_TENANT_QUICKLY, (str(principal.organization_id or ""),))
         yield Pipeline(principal, round_trip)
         try:
-            async with self._pool.connection() as connection:
+            connection = await self._lend()
+            try:
                 await round_trip.run(connection)
+            finally:
+                await self._pool.putconn(connection)
         except PoolTimeout as error:
             raise Unavailable("Postgres does not answer") from error
         except psycopg.Error as error:
             raise translated(error) from error
+
+    async def _lend(self) -> RoundTripConnection:
+        """Return a connection that the server has not closed meanwhile; the pool replaces each that it has."""
+        connection = await self._pool.getconn()
+        for _ in range(self._pool.max_size):
+            if not hung_up(connection):
+                break
+            await self._pool.putconn(connection)
+            connection = await self._pool.getconn()
+        return connection
 
     async def rows(self, principal: Principal, statement: LiteralString, parameters: Parameters = None) -> list[Row]:
         """Return the rows of one statement, run as the principal's organisation, in one round trip."""

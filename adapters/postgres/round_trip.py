@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, LiteralString, NamedTuple, TypeAlias
 
+import msgspec
 import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
@@ -17,6 +18,7 @@ from psycopg.abc import Transformer as AnyTransformer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.waiting import Ready, Wait
 
 Row: TypeAlias = dict[str, Any]
@@ -38,6 +40,8 @@ class RoundTripConnection(psycopg.AsyncConnection[Row]):
         super().__init__(*args, **kwargs)
         self.prepared: dict[_Preparation, bytes] = {}
         self.preparations = 0
+        set_json_dumps(msgspec.json.encode, self)
+        set_json_loads(msgspec.json.decode, self)
         self.transformer = Transformer(self)
 
 

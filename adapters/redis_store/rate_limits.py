@@ -1,20 +1,18 @@
 """Rate limits that all replicas share."""
 
 from collections.abc import Callable, Sequence
-from hashlib import blake2b, sha1
+from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
-
 from adapters.redis_store.connection import RedisConnection, RedisUnavailable
 from adapters.redis_store.local_rate_limits import MICROSECONDS, LocalRateLimits, decision, interval
+from adapters.redis_store.scripts import Script
 from contracts.rate_limits import RateDecision, RateRule
 
 # The same algorithm as LocalRateLimits, by the clock of Redis, for all rules at once. Numbers are microseconds: they stay below 2^53.
 # -> {allowed, which rule (from 0), remaining, reset, retry}
-_SCRIPT: Final = """
+_CHECK: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local arrivals, refused, wait, reset = {}, nil, 0, 0
@@ -35,10 +33,10 @@ for i, key in ipairs(KEYS) do
   if not least or remaining < least then nearest, least = i, remaining end
 end
 return {1, nearest - 1, least, arrivals[nearest] - now, 0}
-"""
+""")
 
 # The keys as above; one interval less each.
-_GIVE_BACK: Final = """
+_GIVE_BACK: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 for i, key in ipairs(KEYS) do
@@ -50,9 +48,7 @@ for i, key in ipairs(KEYS) do
   end
 end
 return {}
-"""
-
-_NAMES: Final = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (_SCRIPT, _GIVE_BACK)}
+""")
 
 
 class RedisRateLimits:
@@ -72,7 +68,7 @@ class RedisRateLimits:
         if not rules:
             raise ValueError("a request must be counted against at least one rule")
         try:
-            answer = await self._run(_SCRIPT, rules)
+            answer = await self._run(_CHECK, rules)
         except RedisUnavailable:
             if self._on_fallback is not None:
                 self._on_fallback()
@@ -89,10 +85,11 @@ class RedisRateLimits:
         except RedisUnavailable:
             self._local.forgive(rules)
 
-    async def _run(self, script: str, rules: Sequence[RateRule]) -> list[int]:
+    async def _run(self, script: Script, rules: Sequence[RateRule]) -> list[int]:
         keys = [self._key(rule) for rule in rules]
         arguments = [value for rule in rules for value in (rule.window_seconds * MICROSECONDS, interval(rule))]
-        return await self._connection.run(lambda redis: _run_script(redis, script, keys, arguments))
+        answer: list[int] = await self._connection.run(lambda redis: script(redis, keys, arguments))
+        return answer
 
     def _key(self, rule: RateRule) -> str:
         tenant, separator, rest = rule.key.partition(":")
@@ -100,15 +97,6 @@ class RedisRateLimits:
             return self._connection.tenant_key(UUID(tenant), "rl", rule.name, *([_hashed(rest)] if separator else []))
         # addresses and e-mails are personal data: only their hash is kept
         return self._connection.key("rl", rule.name, _hashed(rule.key))
-
-
-async def _run_script(redis: Redis, script: str, keys: Sequence[str], arguments: Sequence[int]) -> list[int]:
-    name = _NAMES[script]
-    try:
-        answer: list[int] = await redis.evalsha(name, len(keys), *keys, *arguments)
-    except NoScriptError:  # a new, restarted or emptied Redis
-        answer = await redis.eval(script, len(keys), *keys, *arguments)
-    return answer
 
 
 def _hashed(text: str) -> str:

@@ -6,10 +6,9 @@ from typing import Final, cast
 from uuid import UUID
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
-from adapters.redis_store.connection import BLOCK_SECONDS_MAXIMUM, RedisConnection, RedisUnavailable
+from adapters.redis_store.connection import BLOCK_SECONDS_MAXIMUM, RedisConnection
+from adapters.redis_store.scripts import Script
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent, TurnEventsMissing
 
 KEPT_SECONDS: Final = 3600
@@ -17,7 +16,15 @@ _ENTRIES_MAXIMUM: Final = 20_000
 _ENTRIES_READ_AT_ONCE: Final = 500
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(list[LoggedEvent])
-_ALREADY_THERE: Final = "equal or smaller than the target stream top item"
+# An append that timed out may have happened: adding it again changes nothing.
+_APPEND: Final = Script("""
+for i, key in ipairs(KEYS) do
+  local added = redis.pcall('XADD', key, 'MAXLEN', '~', ARGV[1], ARGV[2 * i + 1], 'e', ARGV[2 * i + 2])
+  if added['err'] and not string.find(added['err'], 'equal or smaller', 1, true) then return added end
+  redis.call('EXPIRE', key, ARGV[2])
+end
+return {}
+""")
 
 
 class RedisTurnEventLog:
@@ -32,25 +39,13 @@ class RedisTurnEventLog:
 
     async def append_all(self, batches: Mapping[tuple[UUID, UUID], Sequence[LoggedEvent]]) -> None:
         """Add the events of several turns, by (organisation, turn), in one round trip."""
-
-        async def send(redis: Redis) -> list[object]:
-            pipeline = redis.pipeline(transaction=False)
-            for (organization_id, turn_id), events in batches.items():
-                if not events:
-                    continue
-                key = self._key(organization_id, turn_id)
-                pipeline.execute_command("XADD", key, "MAXLEN", "~", _ENTRIES_MAXIMUM, f"{events[-1].sequence}-0", b"e", _ENCODER.encode(events))
-                # a turn is shorter than the log is kept: its time runs from its beginning, and again from its end
-                if events[0].sequence == 1 or events[-1].name in TERMINAL_EVENTS:
-                    pipeline.execute_command("EXPIRE", key, KEPT_SECONDS)
-            return await pipeline.execute(raise_on_error=False)
-
-        if not any(batches.values()):
+        written = {self._key(*turn): events for turn, events in batches.items() if events}
+        if not written:
             return
-        for answer in await self._connection.run(send):
-            # an append that timed out may have happened: adding it again changes nothing
-            if isinstance(answer, Exception) and not (isinstance(answer, ResponseError) and _ALREADY_THERE in str(answer)):
-                raise RedisUnavailable from answer
+        arguments: list[str | bytes | int] = [_ENTRIES_MAXIMUM, KEPT_SECONDS]
+        for events in written.values():
+            arguments += (f"{events[-1].sequence}-0", _ENCODER.encode(events))
+        await self._connection.run(lambda redis: _APPEND(redis, list(written), arguments))
 
     async def read(
         self, organization_id: UUID, turn_id: UUID, after: int, *, idle_seconds: float = 30.0

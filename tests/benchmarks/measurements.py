@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -11,16 +11,17 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import aiohttp
 import uvloop
 
+from adapters.postgres.database import Database
 from contracts.billing.commands import Quotas, ReservationLine
 from contracts.billing.metrics import Metric
-from adapters.postgres.database import Database
 from domains.billing.model.usage import UsageEvent
 from domains.billing.use_cases.ingest_usage import IngestUsage, IngestUsageHandler
 from entrypoints.composition.container import make_container
@@ -31,7 +32,7 @@ from tests.benchmarks.client import Target, first_tokens, run_turns
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.installation import CLIENTS, Installation, Process
 from tests.fixtures.postgres_wire import counted_wire
-from tests.fixtures.scale import grow, sequential_scans
+from tests.fixtures.scale import NEVER_BIG, grow, sequential_scans
 
 PIECES = (1, 50, 250)
 _MILLISECONDS = 1000
@@ -147,3 +148,191 @@ def _first_token_figure(installation: Installation, effort: Effort, api: Process
         unit="ms",
         budget=1.6,  # LiteLLM's was 5.2 times floor B's in one run, and we allow ourselves 0.3 of that
     )
+
+
+def round_trip_figures(installation: Installation, effort: Effort) -> list[Figure]:
+    """What a warm turn without knowledge asks of Postgres, counted on the wire: in a small database, then with `copies` of everything."""
+    with installation.processes() as ((api,), _):
+        target = asyncio.run(installation.target(api.base_url, 1, clients=1))
+        asyncio.run(run_turns(target, 5, 1))
+    path = target.paths[0]
+    few = asyncio.run(_counted(installation, path))
+    grow(
+        installation.superuser,
+        organization=installation.organization,
+        agent=installation.agents[1],
+        conversation=UUID(path.split("/")[4]),
+        copies=effort.copies,
+    )
+    before = sequential_scans(installation.superuser)
+    many = asyncio.run(_counted(installation, path))
+    after = sequential_scans(installation.superuser)
+    scanned = {table: count - before[table] for table, count in after.items() if count > before[table] and table not in NEVER_BIG}
+    if scanned:
+        print(f"  read from end to end: {scanned}")
+    return [
+        Figure(name="round trips of a warm turn", value=many[0], unit="", budget=4, noise_free=True),
+        Figure(
+            name=f"statements of one, {effort.copies:,} of everything beside few", value=many[1], floor=few[1], unit="", budget=1, noise_free=True
+        ),
+        Figure(name="tables that it reads from end to end", value=len(scanned), unit="", budget=0, noise_free=True),
+    ]
+
+
+async def _counted(installation: Installation, path: str) -> tuple[int, int]:
+    """Return the round trips and the statements of one warm turn."""
+    async with counted_wire(installation.settings.database_url) as wire:
+        processes = installation.processes(database_url=wire.dsn)
+        (api,), _ = await asyncio.to_thread(processes.__enter__)
+        try:
+            target = replace(await installation.target(api.base_url, 1, clients=1), paths=[path])
+            await run_turns(target, 8, 1)
+            counts = []
+            for _ in range(9):  # a heartbeat may fall into one of them
+                wire.reset()
+                await run_turns(target, 1, 1)
+                counts.append((wire.round_trips, wire.statements))
+        finally:
+            await asyncio.to_thread(processes.__exit__, None, None, None)
+    return min(counts)
+
+
+def memory_figures(installation: Installation, effort: Effort) -> list[Figure]:
+    """Resident memory of an API process without the embedding model, and how it grows over many turns."""
+    with installation.processes() as ((api,), _):
+        target = asyncio.run(installation.target(api.base_url, 1))
+        asyncio.run(run_turns(target, max(effort.memory_turns // 10, CLIENTS), CLIENTS))
+        before = api.resident_megabytes()
+        asyncio.run(run_turns(target, effort.memory_turns, CLIENTS))
+        after = api.resident_megabytes()
+    return [
+        Figure(name="resident memory of an API process", value=after, unit="MB", budget=200),
+        Figure(name=f"growth of it over {effort.memory_turns:,} turns", value=max(after / before - 1, 0) * 100, unit="%", budget=5),
+    ]
+
+
+def replica_figures(installation: Installation, effort: Effort) -> list[Figure]:
+    """CPU per turn of the API processes, one with one worker beside two with two workers."""
+    costs: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(max(effort.rounds // 2, 1)):
+        for replicas in (1, 2):
+            with installation.processes(apis=replicas, workers=replicas) as (apis, _):
+                targets = [asyncio.run(installation.target(api.base_url, 1, clients=CLIENTS // replicas)) for api in apis]
+
+                async def run(turns: int, targets: Sequence[Target] = targets) -> None:
+                    await asyncio.gather(*(run_turns(target, turns // len(targets), CLIENTS) for target in targets))
+
+                asyncio.run(run(effort.json_turns // 2))
+                before = sum(api.cpu_seconds() for api in apis)
+                asyncio.run(run(effort.json_turns))
+                costs[replicas].append((sum(api.cpu_seconds() for api in apis) - before) / effort.json_turns * _MILLISECONDS)
+    one, two = (statistics.median(costs[replicas]) for replicas in (1, 2))
+    return [Figure(name="CPU per turn, two APIs and two workers beside one", value=two, floor=one, unit="ms", budget=1.1)]
+
+
+def ingest_figures(installation: Installation, effort: Effort) -> list[Figure]:
+    """Usage events per second, in batches of 1,000 of which a tenth is known already."""
+
+    async def ingest() -> float:
+        container = make_container(installation.settings, Metrics())
+        handler = await container.get(IngestUsageHandler)
+        now = datetime.now(UTC)
+
+        def events(number: int) -> list[UsageEvent]:
+            return [
+                UsageEvent(id=new_id(), metric=Metric.TOKENS_IN, quantity=7, cause="import", cause_id=new_id(), occurred_at=now)
+                for _ in range(number)
+            ]
+
+        batches = [events(_EVENTS_PER_BATCH)]
+        for _ in range(effort.usage_batches):
+            batches.append(batches[-1][: _EVENTS_PER_BATCH // 10] + events(_EVENTS_PER_BATCH - _EVENTS_PER_BATCH // 10))
+        left = iter(batches[1:])
+        await handler(IngestUsage(organization_id=installation.organization, events=batches[0]))
+
+        async def worker() -> None:
+            for batch in left:
+                await handler(IngestUsage(organization_id=installation.organization, events=batch))
+
+        started = time.perf_counter()
+        await asyncio.gather(*(worker() for _ in range(_BATCHES_AT_ONCE)))
+        seconds = time.perf_counter() - started
+        await container.close()
+        return effort.usage_batches * _EVENTS_PER_BATCH / seconds
+
+    best = max(uvloop.run(ingest()) for _ in range(min(effort.rounds, 3)))
+    return [Figure(name="usage events taken in, batches of 1,000 with 10 % known", value=best, unit="1/s", budget=50_000, at_least=True)]
+
+
+def quota_figures(installation: Installation, effort: Effort) -> list[Figure]:
+    """Reservations held and settled per second, fifty at once, for one organisation."""
+
+    async def contend() -> float:
+        settings = replace(installation.settings, database_connections=_AT_ONCE)
+        container = make_container(settings, Metrics())
+        quotas, database = await container.get(Quotas), await container.get(Database)
+        principal = Principal.system(installation.organization)
+        left = iter(range(effort.quota_turns))
+
+        async def turn() -> None:
+            reservation, now = new_id(), datetime.now(UTC)
+            async with database.pipeline(principal, durable=False) as unit:
+                lines = (ReservationLine(metric=Metric.MESSAGES_AI),)
+                await quotas.reserve(
+                    unit, reservation_id=reservation, cause="turn", lines=lines, at=now, expires_at=now + timedelta(minutes=3)
+                )
+            async with database.pipeline(principal) as unit:
+                await quotas.settle(unit, reservation_id=reservation, usage=(), at=now)
+
+        async def client() -> None:
+            for _ in left:
+                await turn()
+
+        await asyncio.gather(*(turn() for _ in range(_AT_ONCE)))  # opens the connections
+        started = time.perf_counter()
+        await asyncio.gather(*(client() for _ in range(_AT_ONCE)))
+        seconds = time.perf_counter() - started
+        await container.close()
+        return effort.quota_turns / seconds
+
+    return [Figure(name="turns reserved and settled, one organisation, 50 at once", value=uvloop.run(contend()), unit="1/s")]
+
+
+def start_figures(effort: Effort) -> list[Figure]:
+    """How long `luneo up` takes until it serves, the first time in a folder and the second."""
+    if not effort.starts:
+        return []
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="luneo-bench-up-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        for which in ("first", "second"):
+            figures.append(Figure(name=f"luneo up until it serves, {which} start", value=_start_seconds(Path(folder)), unit="s", budget=6))
+    return figures
+
+
+def _start_seconds(folder: Path) -> float:
+    home = folder / "home"
+    started = time.perf_counter()
+    with (folder / "up.log").open("ab") as log:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "entrypoints.cli.main", "up"], env={**os.environ, "LUNEO_HOME": str(home)}, stdout=log, stderr=log
+        )
+    try:
+        while not _serves(home / "demo.json"):
+            seconds = time.perf_counter() - started
+            if up.poll() is not None or seconds > _READY_SECONDS:
+                raise RuntimeError(f"luneo up does not serve:\n{(folder / 'up.log').read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)
+        return time.perf_counter() - started
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(_READY_SECONDS)
+
+
+def _serves(demo: Path) -> bool:
+    try:
+        base_url = json.loads(demo.read_text(encoding="utf-8"))["base_url"]
+        with urllib.request.urlopen(f"{base_url}/health/live", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False

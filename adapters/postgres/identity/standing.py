@@ -1,7 +1,7 @@
 """Whether a session or an API key still stands: one round trip at each request."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import LiteralString
 from uuid import UUID
 
@@ -34,7 +34,7 @@ select s.user_id, s.kind, m.role, o.status
 _API_KEY: LiteralString = """
 select luneo.require(k.id is not null and m.role is not null, 'api_key_refused'),
        luneo.require(o.status = 'active', 'organization_suspended'),
-       k.id, k.scopes, m.role
+       k.id, k.scopes, k.last_used_at as marked_at, m.role
   from (select 1) one
   left join identity.api_keys k on k.digest = %(digest)s and k.organization_id = %(organization)s and k.sandbox = %(sandbox)s
         and k.revoked_at is null and (k.expires_at is null or k.expires_at > %(at)s)
@@ -44,8 +44,9 @@ select luneo.require(k.id is not null and m.role is not null, 'api_key_refused')
 
 _MARK_USED: LiteralString = """
 update identity.api_keys set last_used_at = %(at)s
- where organization_id = %(organization)s and digest = %(digest)s and (last_used_at is null or last_used_at < %(at)s - interval '1 minute')
+ where organization_id = %(organization)s and digest = %(digest)s and (last_used_at is null or last_used_at < %(at)s)
 """
+_MARKED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class PostgresStanding:
         )
 
     async def of_api_key(self, claims: ApiKeyClaims, *, at: datetime) -> ApiKeyStanding:
-        """Read the key, mark it used to the minute, and meter the call; a refusal of the first undoes the others.
+        """Read the key and meter the call, in one round trip of which a refusal leaves nothing; mark the key used, once a minute.
 
         The first call of a billing period opens its counters and is tried once more.
         """
@@ -83,7 +84,8 @@ class PostgresStanding:
         # losing the last milliseconds of this metering in a crash of the server is allowed, waiting for the disk at each call is not
         async with self.database.pipeline(tenant(claims.organization_id), durable=False) as pipeline:
             key = await pipeline.queue(_API_KEY, parameters)
-            await pipeline.queue(_MARK_USED, parameters)
             await self.quotas.take(pipeline, metric=Metric.API_CALLS, quantity=1, cause="api_call", cause_id=new_id(), at=at)
         row = await key.one()
+        if row["marked_at"] is None or at - row["marked_at"] > _MARKED_EVERY:
+            await self.database.row(tenant(claims.organization_id), _MARK_USED, parameters)
         return ApiKeyStanding(api_key_id=row["id"], scopes=frozenset(row["scopes"]), role=Role(row["role"]))

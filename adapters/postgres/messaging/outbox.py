@@ -1,6 +1,5 @@
 """Writing events and their deliveries in the transaction of the change, and marking a delivery done in the transaction of its effect."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -111,15 +110,12 @@ class Outbox:
                 for s in self._subscribers.get(record.event.TYPE, ())
             )
         if events:
-            await connection.execute(_INSERT_EVENTS, {"events": Jsonb(events, _dumps), "at": at, "request_id": principal.origin.request_id})
+            written = Jsonb(events, msgspec.json.encode)
+            await connection.execute(_INSERT_EVENTS, {"events": written, "at": at, "request_id": principal.origin.request_id})
         if deliveries:
-            await connection.execute(_INSERT_DELIVERIES, {"deliveries": Jsonb(deliveries, _dumps), "at": at})
+            await connection.execute(_INSERT_DELIVERIES, {"deliveries": Jsonb(deliveries, msgspec.json.encode), "at": at})
         return bool(deliveries)
 
     async def finish(self, connection: Executing, delivery: Delivery, at: datetime) -> None:
         """Mark `delivery` done on `connection`'s transaction; the transaction fails as `AlreadyDelivered` when it was."""
         await connection.execute(_FINISH, {"id": delivery.id, "at": at})
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
