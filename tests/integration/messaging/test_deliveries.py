@@ -1,0 +1,244 @@
+"""From the transaction that publishes to the transaction of the effect: nothing lost, nothing twice, in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from adapters.messaging.broker import DeliveryBroker
+from adapters.postgres.messaging.deliveries import LEASE, MOST_ATTEMPTS
+from shared_kernel.errors import NotFound
+from shared_kernel.identifiers import new_id
+from shared_kernel.pagination import PageRequest
+from shared_kernel.principal import Principal
+from tests.integration.messaging.post_office import Bookkeeping, Notifying, PostOffice, open_post_office, someone
+from tests.integration.redis_store.valkey import Valkey
+
+
+@pytest.fixture
+async def office(database_url: str, superuser_url: str) -> AsyncIterator[PostOffice]:
+    async with open_post_office(database_url, superuser_url) as opened:
+        yield opened
+
+
+async def test_every_subscriber_gets_every_event_once(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1, 2, 3)
+    await office.until_quiet()
+    assert await office.effects(thing) == [1, 2, 3]
+    assert sorted(await office.effects(thing, Notifying.NAME)) == [1, 2, 3]
+    assert await office.states() == {"done": 3}
+    assert await office.relay.relay_once() == 0
+
+
+async def test_what_is_rolled_back_publishes_nothing(office: PostOffice) -> None:
+    organization, thing = someone()
+    with pytest.raises(ValueError, match="no"):
+        async with office.units.open(Principal.system(organization)) as scope:
+            await office.outbox.write(scope.connection, scope.principal, (), office.clock.now())
+            raise ValueError("no")
+    assert await office.run("select 1 from messaging.events") == []
+    assert await office.effects(thing) == []
+
+
+async def test_an_ordered_consumer_gets_one_version_after_the_other_and_others_all_at_once(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1, 2, 3)
+    await office.relay.relay_once()
+    assert sorted(queue for queue, _, _ in office.sent) == ["default", "mail", "mail", "mail"]
+    await office.hand_over()
+    assert await office.effects(thing) == [1]
+
+
+async def test_a_later_version_that_arrives_early_waits(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1, 2)
+    rows = await office.run(
+        "select id from messaging.deliveries where consumer = %s order by aggregate_version desc", (Bookkeeping.NAME,)
+    )
+    for row in rows:
+        await office.dispatcher(row["id"], organization)
+    assert await office.effects(thing) == [1]
+    await office.until_quiet()
+    assert await office.effects(thing) == [1, 2]
+
+
+async def test_two_consumers_at_once_have_one_effect(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    await office.relay.relay_once()
+    for _ in range(2):
+        await asyncio.gather(*(office.dispatcher(d, o) for _, d, o in office.sent * 3))
+    assert await office.effects(thing) == [1]
+    assert await office.effects(thing, Notifying.NAME) == [1]
+    assert await office.states() == {"done": 1}
+
+
+async def test_two_relays_send_nothing_twice(office: PostOffice) -> None:
+    organization = new_id()
+    for _ in range(20):
+        await office.publish(organization, new_id(), 1)
+    await asyncio.gather(*(office.relay.relay_once() for _ in range(3)))
+    assert len(office.sent) == len({d for _, d, _ in office.sent}) == 40
+
+
+async def test_what_is_not_finished_within_its_lease_is_sent_again(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    await office.relay.relay_once()
+    lost, office.sent = office.sent, []  # the broker forgets, or the worker dies
+    assert await office.relay.relay_once() == 0
+    office.clock.at += LEASE + timedelta(seconds=1)
+    assert await office.relay.relay_once() == 2
+    await office.hand_over()
+    assert await office.effects(thing) == [1]
+    for _, delivery, owner in lost:  # it was only slow
+        await office.dispatcher(delivery, owner)
+    assert await office.effects(thing) == [1]
+
+
+async def test_long_work_keeps_its_lease(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    await office.relay.relay_once()
+    loaded = [await office.received.load(d, o) for _, d, o in office.sent]
+    for _ in range(5):
+        office.clock.at += LEASE - timedelta(seconds=1)
+        for found in loaded:
+            assert found is not None
+            await office.received.extend(found.delivery, office.clock.now())
+        assert await office.relay.relay_once() == 0
+
+
+async def test_without_the_broker_nothing_is_lost_and_no_attempt_counted(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    office.broker_gone = True
+    for _ in range(MOST_ATTEMPTS + 5):
+        await office.relay.relay_once()
+        office.clock.at += timedelta(seconds=2)
+    assert await office.states() == {"due": 1}
+    office.broker_gone = False
+    await office.until_quiet()
+    assert await office.effects(thing) == [1]
+
+
+async def test_a_poison_event_is_tried_ten_times_then_dead_and_blocks_its_aggregate_alone(office: PostOffice) -> None:
+    organization, thing = someone()
+    other = new_id()
+    office.poison.add((thing, 2))
+    await office.publish(organization, thing, 1, 2, 3)
+    await office.publish(organization, other, 1, 2)
+    waited = []
+    for _ in range(MOST_ATTEMPTS):
+        await office.until_quiet()
+        [row] = await office.run(
+            "select extract(epoch from due_at - %s) as s, state, last_error from messaging.deliveries "
+            "where aggregate_id = %s and aggregate_version = 2 and consumer = %s",
+            (office.clock.now(), thing, Bookkeeping.NAME),
+        )
+        assert "hunter2" not in row["last_error"]
+        if row["state"] == "dead":
+            break
+        waited.append(float(row["s"]))
+        office.clock.at += timedelta(seconds=waited[-1])
+    assert waited == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert await office.effects(thing) == [1], "what failed left nothing, what comes after waits"
+    assert await office.effects(other) == [1, 2]
+    assert sorted(await office.effects(thing, Notifying.NAME)) == [1, 2, 3]
+    assert await office.states() == {"done": 3, "dead": 1, "due": 1}
+    office.clock.at += timedelta(days=1)
+    await office.until_quiet()
+    assert await office.states() == {"done": 3, "dead": 1, "due": 1}
+    assert (await office.relayed.lag(office.clock.now()))[1] == 1
+
+
+async def test_dead_letters_are_listed_and_replayed(office: PostOffice) -> None:
+    organization, thing = someone()
+    office.poison.add((thing, 1))
+    await office.publish(organization, thing, 1, 2)
+    for _ in range(MOST_ATTEMPTS):
+        await office.until_quiet()
+        office.clock.at += timedelta(seconds=301)
+    page = await office.relayed.listed(PageRequest(), states=["dead"])
+    [dead] = page.items
+    assert (dead.consumer, dead.state, dead.attempts, dead.last_error) == (Bookkeeping.NAME, "dead", MOST_ATTEMPTS, "ValueError")
+    assert (dead.organization_id, dead.aggregate_id, dead.event_type) == (organization, thing, "tests.thing_happened.v1")
+    with pytest.raises(NotFound):
+        await office.relayed.replay(new_id(), office.clock.now())
+    office.poison.clear()
+    assert await office.relayed.replay(dead.id, office.clock.now()) == 1
+    await office.until_quiet()
+    assert await office.effects(thing) == [1, 2]
+    assert (await office.relayed.listed(PageRequest(), states=["dead", "due", "sent"])).items == ()
+    assert await office.relayed.replay(None, office.clock.now()) == 0
+
+
+async def test_a_worker_that_dies_at_every_attempt_makes_a_dead_letter(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    for _ in range(MOST_ATTEMPTS + 1):
+        await office.relay.relay_once()
+        office.sent.clear()
+        office.clock.at += LEASE + timedelta(seconds=1)
+    assert await office.states() == {"dead": 1}
+    assert await office.relay.relay_once() == 0
+
+
+async def test_a_delivery_is_loaded_in_its_own_organisation_alone(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    await office.relay.relay_once()
+    [(_, delivery, _), *_] = office.sent
+    assert await office.received.load(delivery, new_id()) is None
+    assert await office.received.load(delivery, None) is None
+    await office.dispatcher(delivery, new_id())
+    assert await office.effects(thing) == []
+
+
+async def test_lists_come_in_pages(office: PostOffice) -> None:
+    organization = new_id()
+    for _ in range(5):
+        await office.publish(organization, new_id(), 1)
+    seen: list[UUID] = []
+    cursor: str | None = None
+    while True:
+        page = await office.relayed.listed(PageRequest(cursor, 3), states=["due"])
+        seen.extend(d.id for d in page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == 10
+
+
+async def test_through_the_real_broker_and_its_workers(office: PostOffice, app_valkey: Valkey) -> None:
+    organization, thing = someone()
+    broker = DeliveryBroker(app_valkey.url, ["default", "mail"], namespace=f"luneo:test:{new_id()}")
+    loop, worked = asyncio.get_running_loop(), asyncio.Event()
+
+    async def deliver(delivery_id: UUID, organization_id: UUID | None) -> None:
+        # the workers' loop is another: what the post office opened belongs to ours
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(office.dispatcher(delivery_id, organization_id), loop))
+        loop.call_soon_threadsafe(worked.set)
+
+    async def nothing() -> None:
+        return
+
+    workers = broker.workers(deliver, threads={}, close=nothing)
+    await asyncio.to_thread(workers.start)
+    await office.publish(organization, thing, 1, 2, 3)
+    async with asyncio.timeout(20):
+        while (await office.states(), await office.states(Notifying.NAME)) != ({"done": 3}, {"done": 3}):
+            office.sent.clear()
+            await office.relay.relay_once()
+            for sent in office.sent:
+                await asyncio.to_thread(broker.send, *sent)
+                await asyncio.to_thread(broker.send, *sent)  # at least once on the wire
+            await asyncio.wait_for(worked.wait(), 10)
+            worked.clear()
+    await asyncio.to_thread(workers.stop, 5_000)
+    broker.close()
+    assert await office.effects(thing) == [1, 2, 3]
+    assert sorted(await office.effects(thing, Notifying.NAME)) == [1, 2, 3]
