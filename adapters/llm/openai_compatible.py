@@ -6,6 +6,7 @@ one request, its errors, and retries that need to know whether a visitor has rea
 
 import asyncio
 import math
+import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -97,7 +98,7 @@ class OpenAICompatibleModel:
         self._prices = dict(prices)
         self._tokenizer = tokenizer
         self._total_timeout = total_timeout
-        self._attempts = max_retries + 1
+        self._retries = max_retries
         self._longest_retry_after = longest_retry_after
         self._names_completion_tokens = names_completion_tokens
         self._asks_for_usage = asks_for_usage
@@ -182,9 +183,16 @@ class OpenAICompatibleModel:
 
     async def _begun(self, body: bytes, deadline: float) -> "_Answer":
         """Return an answer that has its first text, or its whole body without any, trying again where that may help."""
+        try:
+            return await self._attempt(body, deadline)  # most often that is all, and the machinery of tries costs more than the request
+        except ModelError as error:
+            wait = self._wait_before_retry(deadline)(error)
+            if wait is False or self._retries == 0:
+                raise
+            await asyncio.sleep(wait if wait is not True else random.uniform(_FIRST_WAIT_SECONDS, 2 * _FIRST_WAIT_SECONDS))  # noqa: S311 - jitter
         async for attempt in stamina.retry_context(
             on=self._wait_before_retry(deadline),
-            attempts=self._attempts,
+            attempts=self._retries,
             timeout=self._total_timeout,
             wait_initial=_FIRST_WAIT_SECONDS,
             wait_max=_LONGEST_WAIT_SECONDS,

@@ -227,6 +227,6 @@ def _parsed(statement: LiteralString) -> _Statement:
 def _in_order(parameters: Parameters, names: tuple[str, ...] | None) -> Sequence[object]:
     if names is None:
         return () if parameters is None or isinstance(parameters, Mapping) else parameters
-    if not isinstance(parameters, Mapping):
+    if type(parameters) is not dict and not isinstance(parameters, Mapping):
         raise TypeError("this statement names its parameters")
     return [parameters[name] for name in names]

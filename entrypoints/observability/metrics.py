@@ -75,19 +75,33 @@ class Metrics:
         self._turn_log_dropped = Counter(
             "luneo_turn_log_dropped_events", "Turn events that did not reach the shared log", registry=registry
         )
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._steps: dict[str, Histogram] = {}
         self._bounded: dict[str, _Bounded] = {
             label: _Bounded() for label in ("route", "step", "outcome", "policy", "metric", "consumer", "delivery_outcome")
         }
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; `route` is the template (`/agents/{id}`), never the path."""
-        labels = (method if method in _METHODS else _OTHER, self._bounded["route"](route), str(status))
-        self._requests.labels(*labels).inc()
-        self._request_seconds.labels(*labels).observe(seconds)
+        known = self._answered.get((method, route, status))
+        if known is None:  # finding a child by its labels costs more than using it
+            labels = (method if method in _METHODS else _OTHER, self._bounded["route"](route), str(status))
+            known = self._requests.labels(*labels), self._request_seconds.labels(*labels)
+            if _OTHER not in labels:
+                self._answered[method, route, status] = known
+        count, histogram = known
+        count.inc()
+        histogram.observe(seconds)
 
     def turn_step_took(self, step: str, seconds: float) -> None:
         """Note how long a step of a turn took."""
-        self._step_seconds.labels(self._bounded["step"](step)).observe(seconds)
+        histogram = self._steps.get(step)
+        if histogram is None:
+            name = self._bounded["step"](step)
+            histogram = self._step_seconds.labels(name)
+            if name != _OTHER:
+                self._steps[step] = histogram
+        histogram.observe(seconds)
 
     def turn_ended(self, outcome: str) -> None:
         """Count a turn that completed, was stopped, failed, or went to a person."""

@@ -45,6 +45,8 @@ _HARMLESS_KEYS: Final = frozenset(
     },
 )
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORDS: Final = (str, PurePath, BaseException)
+_SCALARS: Final = (*_WORDS, int, float, Decimal, UUID, datetime, date, time, timedelta)
 _TEXT_MAXIMUM: Final = 16_384
 _DEPTH_MAXIMUM: Final = 16
 
@@ -121,10 +123,8 @@ def _value(key: object, value: object, depth: int) -> object:
         return value if isinstance(value, int | float) and "tokens" in key.lower() else REDACTED
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, int | float | Decimal | UUID | datetime | date | time | timedelta):
-        return value if isinstance(value, int | float) else str(value)
-    if isinstance(value, str | PurePath | BaseException):
-        return redact_text(str(value))
+    if isinstance(value, _SCALARS):
+        return _scalar(value)
     if depth >= _DEPTH_MAXIMUM:
         return REDACTED
     if isinstance(value, Mapping):
@@ -133,3 +133,9 @@ def _value(key: object, value: object, depth: int) -> object:
         return [_value(None, item, depth + 1) for item in value]
     # the words of an unknown object are not ours to judge
     return f"<{type(value).__qualname__}>"
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, _WORDS):
+        return redact_text(str(value))
+    return value if isinstance(value, int | float) else str(value)

@@ -118,7 +118,9 @@ async def turn(conversation_id: FromPath[UUID], data: JSONBody[Ask], request: Re
 
 async def _serve(port: int, dsn: str, upstream: str) -> None:
     app = Litestar([turn], lifespan=[Floor(dsn, upstream).lifespan], openapi_config=None, logging_config=None)
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, loop="none", http="httptools", log_config=None, access_log=False, ws="none", timeout_keep_alive=75)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, loop="none", http="httptools", log_config=None, access_log=False, ws="none", timeout_keep_alive=75
+    )
     await uvicorn.Server(config).serve()
 
 

@@ -50,7 +50,7 @@ class Process:
         late = time.monotonic() + _START_SECONDS
         while not accepts_connections(self.port):
             if self._process.poll() is not None or time.monotonic() > late:
-                raise RuntimeError(f"{self._process.args} does not serve:\n{self.log.read_text(errors='replace')[-2000:]}")
+                raise RuntimeError(f"{self._process.args!r} does not serve:\n{self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)
 
     def cpu_seconds(self) -> float:
@@ -122,7 +122,9 @@ class Installation:
             }
             (folder / "home").mkdir()
             settings = Settings.load(environment)
-            demo = asyncio.run(ensure_demo(settings, started_at=datetime.now(UTC), base_url="", password=secrets.token_urlsafe(12), sources=()))
+            demo = asyncio.run(
+                ensure_demo(settings, started_at=datetime.now(UTC), base_url="", password=secrets.token_urlsafe(12), sources=())
+            )
             installation = cls(folder, superuser, settings, environment, demo, f"{model.base_url}/v1", _stack=stack)
             yield installation
 
@@ -131,7 +133,9 @@ class Installation:
         return UUID(self.demo.organization_id)
 
     @contextmanager
-    def processes(self, *, apis: int = 1, workers: int = 0, database_url: str | None = None) -> Iterator[tuple[list[Process], list[Process]]]:
+    def processes(
+        self, *, apis: int = 1, workers: int = 0, database_url: str | None = None
+    ) -> Iterator[tuple[list[Process], list[Process]]]:
         """Run API and worker processes while the block runs, in front of another address of the database when one is given."""
         with ExitStack() as stack:
             environment = {**self.environment, **({f"{PREFIX}DATABASE_URL": database_url} if database_url else {})}

@@ -66,7 +66,11 @@ def turn_figures(installation: Installation, effort: Effort) -> list[Figure]:
     with installation.processes() as ((api,), _), installation.floor() as floor:
         figures = []
         costs: dict[int, tuple[float, float]] = {}
-        for pieces, turns, name in ((1, effort.json_turns, "JSON turn"), (50, effort.stream_turns, "50-chunk stream"), (250, effort.stream_turns // 4, "")):
+        for pieces, turns, name in (
+            (1, effort.json_turns, "JSON turn"),
+            (50, effort.stream_turns, "50-chunk stream"),
+            (250, effort.stream_turns // 4, ""),
+        ):
             target = asyncio.run(installation.target(api.base_url, pieces))
             floor_target = installation.floor_target(floor.base_url, pieces)
             if pieces > 1:
@@ -173,7 +177,12 @@ def round_trip_figures(installation: Installation, effort: Effort) -> list[Figur
     return [
         Figure(name="round trips of a warm turn", value=many[0], unit="", budget=4, noise_free=True),
         Figure(
-            name=f"statements of one, {effort.copies:,} of everything beside few", value=many[1], floor=few[1], unit="", budget=1, noise_free=True
+            name=f"statements of one, {effort.copies:,} of everything beside few",
+            value=many[1],
+            floor=few[1],
+            unit="",
+            budget=1,
+            noise_free=True,
         ),
         Figure(name="tables that it reads from end to end", value=len(scanned), unit="", budget=0, noise_free=True),
     ]

@@ -56,5 +56,16 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 if __name__ == "__main__":
-    config = uvicorn.Config(app, host="127.0.0.1", port=int(sys.argv[1]), loop="none", http="httptools", log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=75)
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        loop="none",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_keep_alive=75,
+    )
     uvloop.run(uvicorn.Server(config).serve())
