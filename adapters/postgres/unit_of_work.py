@@ -16,13 +16,15 @@ from typing import Any, Generic, LiteralString, Self, TypeVar, cast
 import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from adapters.postgres.database import SET_TENANT, Connection, Parameters, Row
+from adapters.postgres.liveness import hung_up
 from adapters.postgres.messaging.outbox import EventRecord, Outbox
 from adapters.postgres.refusals import translated
 from adapters.postgres.roles import DatabaseRole, as_role
@@ -79,9 +81,17 @@ def _engine(conninfo: str, size: int) -> AsyncEngine:
     async def connect() -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(conninfo, prepare_threshold=0)
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+psycopg_async://", async_creator=connect, pool_size=size, max_overflow=size, pool_timeout=5, pool_pre_ping=False
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_hung_up)
+    return engine
+
+
+def _refuse_hung_up(connection: DBAPIConnection, _record: object, _fairy: object) -> None:
+    """Let the pool replace all that are older than this one when the server closed it, instead of failing a command on each."""
+    if hung_up(cast("psycopg.AsyncConnection[object]", connection.driver_connection)):
+        raise InvalidatePoolError("the server closed this connection")
 
 
 class UnitOfWorkScope:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from shared_kernel.unit_of_work import UnitOfWork
 
 Unit = Callable[[Principal], AbstractAsyncContextManager[UnitOfWork]]
 _MICROS_PER_MINOR = 10_000
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -207,6 +208,7 @@ class InMemoryTurnRunners:
 
     turns: InMemoryTurns
     heard: dict[UUID, datetime] = field(default_factory=dict)
+    started_at: datetime = _NEVER
 
     async def beat(self, runner_id: UUID, at: datetime) -> None:
         """Say that the runner lives."""
@@ -214,11 +216,15 @@ class InMemoryTurnRunners:
 
     async def leave(self, runner_id: UUID) -> None:
         """Say that the runner ends."""
-        self.heard.pop(runner_id, None)
+        self.heard[runner_id] = _NEVER
+
+    async def reachable_since(self) -> datetime:
+        """Return `started_at`."""
+        return self.started_at
 
     async def runners_are_gone(self, before: datetime) -> None:
-        """Forget the runners heard before `before`."""
-        self.heard = {runner: heard for runner, heard in self.heard.items() if heard >= before}
+        """Say good-bye for the runners heard before `before`."""
+        self.heard = {runner: heard if heard >= before else _NEVER for runner, heard in self.heard.items()}
 
     async def find(self, *, silent_since: datetime, expired_before: datetime, limit: int) -> Sequence[tuple[UUID, UUID, UUID]]:
         """Return running turns that expired or whose runner is silent."""

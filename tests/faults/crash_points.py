@@ -279,7 +279,7 @@ class DoomedBroker:
 
 
 class DoomedTicks:
-    """Dies between the claim of a tick and its job."""
+    """Writes down which ticks it got, and dies between the claim of one and its job."""
 
     def __init__(self, ticks: Ticks, plan: Plan) -> None:
         self._ticks = ticks
@@ -288,6 +288,8 @@ class DoomedTicks:
     async def claim(self, job: str, due_at: datetime) -> bool:
         claimed = await self._ticks.claim(job, due_at)
         if claimed:
+            with self._plan.path.with_suffix(".ticks").open("a") as told:
+                told.write(f"{job} {due_at.isoformat()}\n")
             await self._plan.come_to(f"tick.{job}")
         return claimed
 

@@ -1,7 +1,7 @@
 """The turn's transactions, one round trip each: plain SQL in a pipeline, one statement per step."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -158,8 +158,7 @@ class PostgresTurns:
             "now": question.asked_at,
             "expires": question.expires_at,
         }
-        # the turn's end waits for the disk, and for everything before it: a crash before that loses the turn and its reservation together
-        async with self._database.pipeline(caller, durable=False) as pipeline:
+        async with self._database.pipeline(caller) as pipeline:
             opened = await pipeline.queue(_OPEN, parameters)
             await self._quotas.reserve(
                 pipeline,
@@ -262,6 +261,12 @@ class PostgresAbandonedTurns:
             await pipeline.queue(_FORGET, {"before": silent_since})
             pending = await pipeline.queue(_ABANDONED, {"expired": expired_before, "silent": silent_since, "limit": limit})
         return [(row["organization_id"], row["conversation_id"], row["id"]) for row in await pending.all()]
+
+    async def reachable_since(self) -> datetime:
+        """Return when the server was started."""
+        row = await self._platform.row(Principal.system(None), "select pg_postmaster_start_time() as at")
+        at: datetime = row["at"] if row else datetime.min.replace(tzinfo=UTC)
+        return at
 
     async def runners_are_gone(self, before: datetime) -> None:
         """Say that no process heard before `before` runs turns any more, so that what is left of theirs is failed at the next sweep."""

@@ -46,6 +46,10 @@ class AbandonedTurns(Protocol):
         """Return (organisation, conversation, turn) of running turns whose runner was last heard before `silent_since`, or that expired."""
         ...
 
+    async def reachable_since(self) -> datetime:
+        """Return since when heartbeats can be written without a break, as far as the store knows: while it was away nobody could be heard."""
+        ...
+
     async def runners_are_gone(self, before: datetime) -> None:
         """Say that no process heard before `before` runs turns any more; what is left of theirs is found at the next look."""
         ...

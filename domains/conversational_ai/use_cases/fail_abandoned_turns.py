@@ -1,7 +1,7 @@
 """Fail the turns whose process went away, and release what they held."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from contracts.billing.errors import ReservationNotOpen
 from domains.conversational_ai.model.turn import Failure, TurnEnd, TurnInterrupted, TurnNoLongerRunning, TurnState
@@ -10,6 +10,7 @@ from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
 
 _BATCH = 200
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,17 @@ class FailAbandonedTurnsHandler:
     async def __call__(self) -> int:
         """Fail them as interrupted and retryable, each in its own organisation's transaction; return how many.
 
-        A turn that ends meanwhile is left alone: the first to write its end wins.
+        - A turn that ends meanwhile is left alone: the first to write its end wins.
+        - Silence counts once the store has been there for as long: while it was away nobody could be heard, and the answers that wait for it
+          are not to be failed before their processes can write them. Those who said good-bye are gone at once.
         """
         now = self.clock.now()
+        silent_since = now - self.silence
+        if await self.abandoned.reachable_since() > silent_since:
+            silent_since = _LONG_AGO
         failed = 0
         for organization_id, conversation_id, turn_id in await self.abandoned.find(
-            silent_since=now - self.silence, expired_before=now, limit=_BATCH
+            silent_since=silent_since, expired_before=now, limit=_BATCH
         ):
             error = TurnInterrupted()
             end = TurnEnd(

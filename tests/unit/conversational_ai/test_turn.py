@@ -33,6 +33,7 @@ from domains.conversational_ai.use_cases.stop_turn import StopTurn
 from shared_kernel.errors import InvalidInput, NotFound, Unavailable
 from shared_kernel.identifiers import new_id
 from tests.fakes.generative_model import Pause
+from tests.fakes.turns import InMemoryTurnRunners
 from tests.port_contracts.quotas import events, of
 from tests.port_contracts.turns import answering_agent
 from tests.unit.conversational_ai.turn_house import SOON, TurnHouse, answered, fields, names, said, told
@@ -413,6 +414,21 @@ class TestDatabaseAway:
         assert await house.books() == (1, 0)
         assert len(house.kept.published) == 1
         assert len(of(await events(house.world.billing, house.caller), Metric.MESSAGES_AI)) == 1
+
+    async def test_silence_counts_once_the_database_has_been_back_for_as_long(self) -> None:
+        pause = Pause()
+        house = await TurnHouse.make(["Nine.", pause])
+        replica = house.replica()
+        runners = house.world.runners
+        assert isinstance(runners, InMemoryTurnRunners)
+        await runners.beat(replica.running.runner_id, house.clock.now())
+        asked = await replica.ask(house.message())
+        await until(pause.reached)
+        house.clock.at += timedelta(seconds=30)
+        runners.started_at = house.clock.now()
+        assert await house.sweeper()() == 0, "while the database was away nobody could be heard"
+        pause.go_on.set()
+        assert names(await answered(asked))[-1] == "turn.completed"
 
     async def test_for_too_long_is_told_and_left_to_the_sweeper(self, monkeypatch: pytest.MonkeyPatch) -> None:
         house = await TurnHouse.make(["Nine."])
