@@ -54,11 +54,12 @@ _SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
     "max_wal_size": "512MB",
-    # A turn is opened without waiting for the disk; killed, the server forgets what is younger than three times this.
-    "wal_writer_delay": "10ms",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
+    # Details of an error quote the row (the e-mail address that is taken), and a refusal is no reason to write out its statement.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
     "lc_messages": "C.UTF-8",
     "logging_collector": "off",  # standard error goes to the log file that the launcher opened
 }

@@ -285,7 +285,7 @@ def quota_figures(installation: Installation, effort: Effort) -> list[Figure]:
 
         async def turn() -> None:
             reservation, now = new_id(), datetime.now(UTC)
-            async with database.pipeline(principal, durable=False) as unit:
+            async with database.pipeline(principal) as unit:
                 lines = (ReservationLine(metric=Metric.MESSAGES_AI),)
                 await quotas.reserve(
                     unit, reservation_id=reservation, cause="turn", lines=lines, at=now, expires_at=now + timedelta(minutes=3)
