@@ -202,8 +202,14 @@ async def _run_scheduler(container: AsyncContainer) -> None:
     forget = await container.get(ForgetSpent)
     ticks = await container.get(Ticks)
     clock = await container.get(Clock)
+    metrics = await container.get(Metrics)
+
+    async def seal_committed() -> None:
+        await seal(SealAuditTrail())
+        metrics.audit_was_sealed()
+
     jobs = (
-        Job(name="governance.seal_audit_trail", seconds=0.5, run=lambda: seal(SealAuditTrail()), claimed=False),
+        Job(name="governance.seal_audit_trail", seconds=0.5, run=seal_committed, claimed=False),
         Job(name="conversational_ai.fail_abandoned_turns", seconds=5, run=fail_abandoned),
         Job(name="billing.expire_reservations", seconds=10, run=lambda: expire(ExpireReservations())),
         Job(name="identity.forget_spent", seconds=3600, run=forget),

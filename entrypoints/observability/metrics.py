@@ -1,5 +1,6 @@
 """Metrics for Prometheus. No label names an organisation or a person, and none can grow without bound."""
 
+import time
 from typing import Final
 
 from prometheus_client import (
@@ -63,13 +64,12 @@ class Metrics:
         self._rate_limit_fallbacks = Counter(
             "luneo_rate_limit_fallbacks", "Requests limited within the process, without Redis", registry=registry
         )
-        self._quota_refusals = Counter("luneo_quota_refusals", "Requests refused by a quota", ("metric",), registry=registry)
         self._relay_lag = Gauge("luneo_relay_lag_seconds", "Age of the oldest delivery that is due and not sent", registry=registry)
         self._deliveries = Counter("luneo_deliveries", "Deliveries of events to consumers", ("consumer", "outcome"), registry=registry)
         self._dead_letters = Gauge("luneo_dead_letters", "Deliveries that were given up and wait for a person", registry=registry)
-        self._passages = Counter("luneo_indexed_passages", "Passages embedded and indexed", registry=registry)
-        self._passages_per_second = Gauge("luneo_indexing_passages_per_second", "Speed of the last indexing batch", registry=registry)
-        self._seal_lag = Gauge("luneo_audit_seal_lag_seconds", "Age of the oldest audit entry that is not sealed", registry=registry)
+        self._seal_lag = Gauge(
+            "luneo_audit_seal_lag_seconds", "Time since what was committed was last sealed; 0 without a scheduler", registry=registry
+        )
         self._redis_up = Gauge("luneo_redis_up", "1 while Redis answers", registry=registry)
         self._redis_up.set(1)
         self._turn_log_dropped = Counter(
@@ -78,7 +78,7 @@ class Metrics:
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._steps: dict[str, Histogram] = {}
         self._bounded: dict[str, _Bounded] = {
-            label: _Bounded() for label in ("route", "step", "outcome", "policy", "metric", "consumer", "delivery_outcome")
+            label: _Bounded() for label in ("route", "step", "outcome", "policy", "consumer", "delivery_outcome")
         }
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -121,10 +121,6 @@ class Metrics:
         """Count a request that was limited without Redis."""
         self._rate_limit_fallbacks.inc()
 
-    def quota_refused(self, metric: str) -> None:
-        """Count a refusal by the quota of `metric`."""
-        self._quota_refusals.labels(self._bounded["metric"](metric)).inc()
-
     def relay_lags(self, seconds: float) -> None:
         """Set how old the oldest delivery is that is due."""
         self._relay_lag.set(seconds)
@@ -137,15 +133,10 @@ class Metrics:
         """Set how many deliveries were given up."""
         self._dead_letters.set(count)
 
-    def passages_indexed(self, count: int, seconds: float) -> None:
-        """Count a batch of indexed passages and note its speed."""
-        self._passages.inc(count)
-        if seconds > 0:
-            self._passages_per_second.set(count / seconds)
-
-    def audit_seal_lags(self, seconds: float) -> None:
-        """Set how old the oldest unsealed audit entry is."""
-        self._seal_lag.set(seconds)
+    def audit_was_sealed(self) -> None:
+        """Note that the sealer finished a pass just now."""
+        finished = time.monotonic()
+        self._seal_lag.set_function(lambda: time.monotonic() - finished)
 
     def redis_is(self, up: bool) -> None:
         """Set whether Redis answers."""
