@@ -9,6 +9,8 @@ from uuid import UUID
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
+from litestar.exceptions import MethodNotAllowedException
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from contracts.identity.queries import Authentication
@@ -69,6 +71,8 @@ class AccessControl:
         opt = scope["route_handler"].opt
         access = opt.get(ACCESS)
         if not isinstance(access, Access):
+            if scope["method"] == "OPTIONS":  # made by the framework beside every route, for lack of one of ours
+                raise MethodNotAllowedException(headers={"Allow": _methods(scope)})
             raise PermissionDenied("This route declares no access rule")
         origin: Origin = scope["state"]["origin"]
         if access.who == "open":
@@ -135,6 +139,11 @@ class AccessControl:
             raise PermissionDenied("Only a person who is signed in may do this")
         if access.permission is not None:
             principal.require(access.permission)
+
+
+def _methods(scope: HTTPScope) -> str:
+    routes = (r for r in scope["litestar_app"].routes if isinstance(r, HTTPRoute) and r.path_format == scope.get("path_template"))
+    return ", ".join(sorted({method for route in routes for method in route.methods} - {"OPTIONS"}))
 
 
 def _chosen_organization(headers: Headers) -> UUID | None:

@@ -93,7 +93,7 @@ def create_app(
                 metrics=metrics,
                 session_cookie=session_cookie_name(secure=settings.secure_cookies),
             ),
-            DefineMiddleware(Idempotency, effects=effects),
+            DefineMiddleware(Idempotency, effects=effects, maximum_body_bytes=MAXIMUM_BODY_BYTES),
         ],
         exception_handlers={
             LuneoError: problems.handle,

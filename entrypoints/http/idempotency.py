@@ -7,6 +7,8 @@ import hashlib
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPRequestEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from contracts.idempotency import IdempotentEffects, StoredAnswer
@@ -26,9 +28,10 @@ class _Refused(Exception):
 class Idempotency:
     """Litestar middleware; sits inside `AccessControl`, so it knows the principal."""
 
-    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects) -> None:
+    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects, maximum_body_bytes: int) -> None:
         self.app = app
         self._effects = effects
+        self._maximum_body_bytes = maximum_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request once per key."""
@@ -40,7 +43,7 @@ class Idempotency:
         if key is None or not isinstance(principal, Principal) or principal.organization_id is None:
             await self.app(scope, receive, send)
             return
-        body = await _read(receive)
+        body = await _read(receive, maximum=self._maximum_body_bytes)
         answer, replayed = await self._once(scope, principal, key, body)
         await _send(send, answer, replayed=replayed)
 
@@ -105,13 +108,18 @@ def request_digest(path: str, body: bytes) -> bytes:
     return hashlib.sha256(path.encode() + b"\0" + body).digest()
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, *, maximum: int) -> bytes:
+    """Return the whole body. The framework's own limit comes too late here: nobody may fill the memory with a body that it would refuse."""
     parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b"".join(parts)
+            raise ClientException("The client left before its request was whole")
         parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > maximum:
+            raise RequestEntityTooLarge(f"A body has at most {maximum} bytes")
         if not message.get("more_body"):
             return b"".join(parts)
 

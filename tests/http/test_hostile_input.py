@@ -180,3 +180,9 @@ async def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
     owner = await site.person()
     answer = await owner("POST", "/agents", b'{"name": "' + b"x" * 3_000_000 + b'"}')
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+async def test_options_is_a_method_that_no_route_has(site: Site) -> None:
+    answer = await site.client.request("OPTIONS", "/api/v1/agents", headers={"origin": "https://elsewhere.example"})
+    assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method_not_allowed", "GET, POST")
+    assert not [name for name in answer.headers if name.startswith("access-control-")]

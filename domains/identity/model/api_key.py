@@ -13,6 +13,8 @@ from shared_kernel.aggregate import Aggregate, AuditNote
 from shared_kernel.errors import FieldError, InvalidInput
 
 MAXIMUM_SCOPES = 100
+#: Ends from here on mean "never", which is said by giving none; in another time zone they would fall off the calendar.
+END_OF_TIME_YEAR = 9999
 DEFAULT_SCOPES = (
     Permission.CONVERSATIONS_VIEW,
     Permission.CONVERSATIONS_REPLY,
@@ -62,10 +64,13 @@ class ApiKey(Aggregate):
     ) -> "ApiKey":
         """Return a new key.
 
-        Raises `InvalidInput` for an unknown or missing scope, more than 100 of them, or an end that is not in the future.
+        Raises `InvalidInput` for an unknown or missing scope, more than 100 of them, or an end that is not in the future, or in the
+        year 9999 or later.
         """
         if expires_at is not None and expires_at <= at:
             raise InvalidInput(FieldError("expires_at", "not_in_future", "The key must end in the future"))
+        if expires_at is not None and expires_at.year >= END_OF_TIME_YEAR:
+            raise InvalidInput(FieldError("expires_at", "too_far", f"Give an end before {END_OF_TIME_YEAR}, or none for a key without one"))
         key = cls(
             id=key_id,
             organization_id=organization_id,

@@ -75,6 +75,17 @@ def test_it_serves_only_this_machine_and_only_with_the_password(place: Path) -> 
     assert not server.ready()
 
 
+def test_its_log_quotes_no_row_and_no_statement(place: Path) -> None:
+    with running(place / "postgres") as server, connect(server) as connection:
+        connection.execute("create table people (email text unique)")
+        for _ in range(2):
+            with contextlib.suppress(psycopg.errors.UniqueViolation):
+                connection.execute("insert into people values ('ada@example.org')")
+    log = (place / "postgres" / "postgres.log").read_text()
+    assert "duplicate key" in log
+    assert "ada@example.org" not in log
+
+
 def test_what_was_written_is_there_at_the_next_start(place: Path) -> None:
     with running(place / "postgres") as server:
         assert add_row(server) == 1

@@ -1,6 +1,6 @@
 """Rules that stand in identity's model."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -167,3 +167,28 @@ def test_a_key_that_has_ended_stays_as_it_is() -> None:
     assert key.revoked_at == NOW
     assert len(key.take_events()) == 1
     assert [note.action for note in key.take_notes()] == ["api_key.created", "api_key.revoked"]
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (NOW, "not_in_future"),
+        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=-12))), "too_far"),
+        (datetime(9999, 1, 1, tzinfo=UTC), "too_far"),
+    ],
+)
+def test_a_key_ends_in_the_future_and_within_the_calendar(end: datetime, code: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        ApiKey.create(
+            key_id=new_id(),
+            organization_id=new_id(),
+            name="Site",
+            prefix_shown="lun_live_…abcdef",
+            digest=b"d" * 32,
+            scopes=None,
+            sandbox=False,
+            created_by=new_id(),
+            expires_at=end,
+            at=NOW,
+        )
+    assert [(error.field, error.code) for error in refused.value.errors] == [("expires_at", code)]

@@ -1,0 +1,71 @@
+"""What the middleware of `Idempotency-Key` reads before it knows whether the request is a repetition."""
+
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import ASGIApp, HTTPScope
+
+from contracts.idempotency import IdempotentEffects
+from entrypoints.http.idempotency import Idempotency
+from shared_kernel.identifiers import new_id
+from shared_kernel.principal import Principal, PrincipalKind
+
+
+class Route:
+    def __init__(self) -> None:
+        self.opt: dict[str, Any] = {}
+
+
+class NeverBegun:
+    def begin(self, *_: object, **__: object) -> AsyncIterator[None]:
+        raise AssertionError("a request that is not whole has no effect")
+
+
+async def nowhere(*_: object) -> None:
+    raise AssertionError("a request that is not whole reaches no handler")
+
+
+def keyed() -> HTTPScope:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/agents",
+        "headers": [(b"idempotency-key", b"k")],
+        "route_handler": Route(),
+        "user": Principal(PrincipalKind.USER, new_id(), new_id()),
+    }
+    return cast("HTTPScope", scope)
+
+
+async def unsent(message: object) -> None:
+    raise AssertionError(message)
+
+
+def middleware() -> Idempotency:
+    return Idempotency(cast("ASGIApp", nowhere), effects=cast("IdempotentEffects", NeverBegun()), maximum_body_bytes=2_000)
+
+
+async def test_a_body_without_end_is_refused_at_the_limit() -> None:
+    read = 0
+
+    async def endless() -> Any:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": b"x" * 1_000, "more_body": True}
+
+    with pytest.raises(RequestEntityTooLarge):
+        await middleware()(keyed(), endless, unsent)
+    assert read == 3
+
+
+async def test_half_a_request_has_no_effect() -> None:
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def leaving() -> Any:
+        return messages.pop(0)
+
+    with pytest.raises(ClientException):
+        await middleware()(keyed(), leaving, unsent)
