@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks [--smoke]`: measures Luneo against its budgets, beside floor B, in one run.
 
-Prints a table, writes `bench.json`, and exits with 1 when a budget is not kept. `--smoke` does a little of everything, to see that it runs; of its
-figures only those count that no noise touches.
+Prints a table, writes `bench.json`, and exits with 1 when a budget is not kept. `--smoke` does a little of everything, to see that it
+runs; of its figures only those count that no noise touches.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Floor B: the least that a stored turn takes with the same libraries: `python -m tests.benchmarks.floor_b PORT DSN UPSTREAM`.
 
-Litestar, one read of the history, the model called by plain aiohttp, question and answer written as one statement. No accounts, no quota, no metering,
-no row-level security, no resumable stream.
+Litestar, one read of the history, the model called by plain aiohttp, question and answer written as one statement. No accounts, no
+quota, no metering, no row-level security, no resumable stream.
 """
 
 import sys

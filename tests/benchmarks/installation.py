@@ -1,4 +1,4 @@
-"""What the benchmarks run on: embedded Postgres and Valkey of their own, the demo organisation, a canned model, and the serving processes."""
+"""What the benchmarks run on: embedded Postgres and Valkey of their own, the demo organisation, a canned model, the processes."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ class Process:
         self.base_url = f"http://127.0.0.1:{port}"
 
     def wait_until_serving(self) -> None:
-        """Return once the port accepts connections. Raises `RuntimeError` with the log when the process ends before that, or needs too long."""
+        """Return once the port accepts connections. Raises `RuntimeError` with the log when that does not come."""
         late = time.monotonic() + _START_SECONDS
         while not accepts_connections(self.port):
             if self._process.poll() is not None or time.monotonic() > late:
