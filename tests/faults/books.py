@@ -1,7 +1,10 @@
 """Do the books agree? Read as the superuser, over all organisations."""
 
+import subprocess
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -10,7 +13,7 @@ from psycopg.rows import dict_row
 
 from contracts.billing.metrics import Metric
 from domains.billing.model.usage import usage_id
-from tests.faults.installation import Installation, wait_until
+from tests.faults.installation import wait_until
 from tests.integration.billing.books import disagreements
 
 _SWEPT_SECONDS = 40.0
@@ -56,17 +59,39 @@ select s.id, s.organization_id, s.status, s.error, s.passages_total, s.passages_
 """
 
 
-def until_settled(luneo: Installation, seconds: float = _SWEPT_SECONDS) -> None:
+class Bookkeeping(Protocol):
+    """An installation whose books can be read."""
+
+    @property
+    def superuser(self) -> str:
+        """A superuser's DSN."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The settings of its processes."""
+        ...
+
+    def rows(self, statement: str, parameters: Mapping[str, object] | Sequence[object] | None = None) -> list[tuple[object, ...]]:
+        """Run a statement as the superuser."""
+        ...
+
+    def luneo(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a short command to its end."""
+        ...
+
+
+def until_settled(luneo: Bookkeeping, seconds: float = _SWEPT_SECONDS) -> None:
     """Wait until no turn runs and no reservation is open: the sweepers' time."""
     wait_until(lambda: luneo.rows(_UNSETTLED) == [(0,)], seconds, "every turn has ended and every reservation is closed")
 
 
-def until_delivered(luneo: Installation, seconds: float = _DELIVERED_SECONDS) -> None:
+def until_delivered(luneo: Bookkeeping, seconds: float = _DELIVERED_SECONDS) -> None:
     """Wait until every delivery is done."""
     wait_until(lambda: luneo.rows(_UNDELIVERED) == [(0,)], seconds, "every delivery is done")
 
 
-def check(luneo: Installation) -> None:
+def check(luneo: Bookkeeping) -> None:
     """Wait for sweeper and consumers, then assert that everything written agrees with everything else."""
     until_settled(luneo)
     until_delivered(luneo)
@@ -125,7 +150,7 @@ def _check_deliveries(connection: psycopg.Connection[dict[str, object]]) -> None
         before = delivery
 
 
-def _check_knowledge(connection: psycopg.Connection[dict[str, object]], luneo: Installation) -> None:
+def _check_knowledge(connection: psycopg.Connection[dict[str, object]], luneo: Bookkeeping) -> None:
     vectors = _vectors(luneo)
     for source in connection.execute(_SOURCES).fetchall():
         passages = [str(each) for each in source["passages"]]  # type: ignore[attr-defined]
@@ -137,7 +162,7 @@ def _check_knowledge(connection: psycopg.Connection[dict[str, object]], luneo: I
     assert vectors == {}, "vectors of sources that are not there"
 
 
-def _vectors(luneo: Installation) -> dict[str, list[str]]:
+def _vectors(luneo: Bookkeeping) -> dict[str, list[str]]:
     """Return the ids of all points in the index, by source."""
     found: dict[str, list[str]] = {}
     offset: str | None = None
@@ -146,7 +171,7 @@ def _vectors(luneo: Installation) -> dict[str, list[str]]:
         request = urllib.request.Request(  # noqa: S310 - our own address
             f"{luneo.environment['LUNEO_QDRANT_URL']}/collections/passages/points/scroll",
             data=body,
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", "api-key": luneo.environment.get("LUNEO_QDRANT_API_KEY", "")},
             method="POST",
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - same

@@ -231,21 +231,11 @@ class Installation:
 
     def rows(self, statement: str, parameters: Mapping[str, object] | Sequence[object] | None = None) -> list[tuple[object, ...]]:
         """Run a statement as the superuser."""
-        with psycopg.connect(self.superuser, autocommit=True) as connection:
-            cursor = connection.execute(statement, parameters)  # type: ignore[arg-type]
-            return list(cursor.fetchall()) if cursor.description else []
+        return rows(self.superuser, statement, parameters)
 
     def luneo(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a short command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "entrypoints.cli.main", *command],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_luneo(self.environment, *command)
 
     def stop(self) -> None:
         """Stop every process."""
@@ -293,6 +283,26 @@ def installation(servers: Servers, **settings: str) -> Iterator[Installation]:
         yield made
     finally:
         made.stop()
+
+
+def rows(superuser: str, statement: str, parameters: Mapping[str, object] | Sequence[object] | None) -> list[tuple[object, ...]]:
+    """Run a statement as the superuser."""
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        cursor = connection.execute(statement, parameters)  # type: ignore[arg-type]
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def run_luneo(environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a short command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "entrypoints.cli.main", *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def answers(url: str) -> bool:
