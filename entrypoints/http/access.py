@@ -129,7 +129,9 @@ class AccessControl:
         if not decision.allowed:
             self._metrics.rate_limited(decision.policy)
             raise RateLimited(
-                f"At most {decision.limit} requests in {decision.window_seconds} s ({decision.policy})", retry_after=decision.retry_after
+                f"At most {decision.limit} requests in {decision.window_seconds} s ({decision.policy})",
+                retry_after=decision.retry_after,
+                headers={name.decode(): value.decode() for name, value in rate_headers(decision)},
             )
         return decision
 

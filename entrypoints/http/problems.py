@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
 
 from contracts.http.base import FieldProblem, Problem
 from shared_kernel.errors import (
@@ -58,7 +58,7 @@ _logger = structlog.get_logger("luneo.http")
 
 
 class RateLimited(LuneoError):
-    """Too many requests. `extra` holds `retry_after` in seconds."""
+    """Too many requests. `extra` holds `retry_after` in seconds, and the `headers` that tell the limit."""
 
     code = "rate_limited"
     title = "Too many requests"
@@ -80,7 +80,7 @@ def problem_of(error: Exception, request_id: str) -> Problem:
         fields = _field_errors(error)
         return _problem(422, "validation_failed", "; ".join(f"{f.field}: {f.detail}" for f in fields) or error.detail, request_id, fields)
     if isinstance(error, HTTPException):
-        if error.status_code == 400 and isinstance(error.__cause__, msgspec.DecodeError | UnicodeDecodeError):  # noqa: PLR2004
+        if error.status_code == 400 and _is_undecodable(error):  # noqa: PLR2004
             return _problem(400, "malformed_json", "The body is not valid JSON", request_id)
         code, title = _TITLES.get(error.status_code, ("error", "Something went wrong"))
         detail = error.detail if error.status_code < 500 and error.status_code not in {404, 405} else title  # noqa: PLR2004
@@ -89,6 +89,15 @@ def problem_of(error: Exception, request_id: str) -> Problem:
         # a recursion without end is a body that is nested too deep
         return _problem(400, "malformed_json", "The body is not valid JSON", request_id)
     return _problem(500, "internal_error", "Something went wrong on our side; the request id helps us to find it", request_id)
+
+
+def _is_undecodable(error: BaseException | None) -> bool:
+    """Tell whether `error` came, through whatever Litestar made of it, from a body that is no JSON."""
+    while error is not None:
+        if isinstance(error, SerializationException | msgspec.DecodeError | UnicodeDecodeError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
@@ -102,6 +111,8 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
         headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
+    if isinstance(error, RateLimited):
+        headers.update(cast("Mapping[str, str]", error.extra.get("headers", {})))
     if isinstance(error, HTTPException) and error.headers:
         headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
