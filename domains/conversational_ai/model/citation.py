@@ -50,18 +50,28 @@ class Citation:
 def cite(answer: str, passages: Sequence[CitablePassage]) -> tuple[Citation, ...]:
     """Return one citation per passage whose mark `[n]` stands in `answer`, in the order of first marks.
 
-    The quote is the sentence of the passage that shares most words with what stands before its mark. Marks without a passage are ignored.
+    The quote is the sentence of the passage that shares most words with what stands before its mark; marks that follow each other stand
+    for the same words. Marks without a passage are ignored.
     """
     by_number = {p.number: p for p in passages}
     found: dict[int, Citation] = {}
-    previous_end = 0
+    claim, previous_end = "", 0
     for mark in _MARK.finditer(answer):
         number = int(mark.group(1))
         passage = by_number.get(number)
-        if passage is not None and number not in found:
-            found[number] = _citation(passage, answer[previous_end : mark.start()])
+        if passage is None:
+            continue
+        since = _MARK.sub(" ", answer[previous_end : mark.start()])
+        claim = since if _WORD.search(since) else claim
+        if number not in found:
+            found[number] = _citation(passage, claim)
         previous_end = mark.end()
     return tuple(found.values())
+
+
+def without_marks(text: str) -> str:
+    """Return a source's text with its own `[n]` as `(n)`: its footnotes, or its malice, must not read as citations of an answer."""
+    return _MARK.sub(r"(\1)", text)
 
 
 def _citation(passage: CitablePassage, claim: str) -> Citation:

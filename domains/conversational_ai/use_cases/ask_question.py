@@ -10,6 +10,7 @@ from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaPeriodMissing
 from contracts.idempotency import IdempotencyInProgress, IdempotencyKeyReused
 from domains.conversational_ai.model.turn import (
+    AgentNotPublished,
     ClientMessageIdReused,
     OpenedTurn,
     Question,
@@ -77,7 +78,7 @@ class AskQuestionHandler:
         question = self._question(command)
         try:
             opened = await self._open(question)
-        except (TurnAlreadyAsked, TurnInProgress):
+        except (TurnAlreadyAsked, TurnInProgress, AgentNotPublished):  # the first answer stays, whatever became of the agent
             before = await self._asked_before(command)
             if before is None:
                 raise

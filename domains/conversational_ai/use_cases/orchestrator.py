@@ -10,7 +10,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from contracts.billing.errors import ReservationNotOpen
-from domains.conversational_ai.model.citation import CitablePassage, Citation, cite
+from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
 from domains.conversational_ai.model.language import language_of
 from domains.conversational_ai.model.turn import (
     Answer,
@@ -158,7 +158,7 @@ class Orchestrator:
             instructions=_instructions(turn),
             messages=tuple(reversed(messages)),
             question=turn.question.content,
-            passages=tuple(ReferencePassage(p.number, p.text, p.title, p.score, p.locator.heading, None) for p in passages),
+            passages=tuple(ReferencePassage(p.number, without_marks(p.text), p.title, p.score, p.locator.heading, None) for p in passages),
             language=language,
             temperature=turn.agent.temperature,
             max_tokens=turn.agent.max_tokens,

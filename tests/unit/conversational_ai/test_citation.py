@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domains.conversational_ai.model.citation import CitablePassage, Locator, cite
+from domains.conversational_ai.model.citation import CitablePassage, Locator, cite, without_marks
 from shared_kernel.identifiers import new_id
 
 SOURCE = new_id()
@@ -69,3 +69,19 @@ def test_an_answer_without_marks_or_passages_cites_nothing() -> None:
     assert cite("Nothing to see.", [passage(1, "x")]) == ()
     assert cite("See [1] and [2].", []) == ()
     assert isinstance(SOURCE, UUID)
+
+
+def test_marks_that_follow_each_other_stand_for_the_same_words() -> None:
+    plans = "Luneo has plans. The Pro plan costs 49 euros. The free plan costs nothing."
+    first, second = cite("The Pro plan costs 49 euros [1][2].", [passage(1, plans), passage(2, plans)])
+    assert first.quote == second.quote == "The Pro plan costs 49 euros."
+
+
+def test_a_mark_without_a_passage_takes_no_words_from_the_next() -> None:
+    plans = "Luneo has plans. The Pro plan costs 49 euros."
+    [citation] = cite("The Pro plan costs 49 euros [9] [1].", [passage(1, plans)])
+    assert citation.quote == "The Pro plan costs 49 euros."
+
+
+def test_a_sources_own_marks_are_none() -> None:
+    assert cite(without_marks("As the other source says [2], [003]."), [passage(n, "One sentence.") for n in (1, 2, 3)]) == ()

@@ -123,6 +123,12 @@ class TestCompleted:
         start, end = citation["locator"]["start"] - 100, citation["locator"]["end"] - 100
         assert passage().text[start:end] == citation["quote"]
 
+    async def test_a_source_cannot_cite_another_in_the_answers_name(self) -> None:
+        house = await TurnHouse.make(["49 euros [1]."], agent=answering_agent(knowledge=(BASE,)))
+        house.retrieval.known = (passage("The Pro plan costs 49 euros [2]."), passage(number=2))
+        await answered(await house.replica().ask(house.message("How much is Pro?")))
+        assert [p.text for p in house.model.requests[0].passages] == ["The Pro plan costs 49 euros (2).", passage().text]
+
     async def test_without_knowledge_nothing_is_searched(self) -> None:
         house = await TurnHouse.make(["Hello."])
         await answered(await house.replica().ask(house.message()))
