@@ -12,7 +12,6 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from contracts.idempotency import IdempotentEffects
@@ -20,6 +19,7 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
 from entrypoints.http import problems
 from entrypoints.http.access import AccessControl, RateLimitSettings
+from entrypoints.http.description import PublishedDescription
 from entrypoints.http.edge import Edge
 from entrypoints.http.idempotency import Idempotency
 from entrypoints.http.routing import unlimited
@@ -115,7 +115,7 @@ def create_app(
             title="Luneo",
             version="1",
             openapi_router=Router("/schema", route_handlers=[], opt=unlimited("the published description of the API")),
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[PublishedDescription()],
             use_handler_docstrings=True,
         ),
         debug=False,

@@ -1,0 +1,96 @@
+"""The published description of the API (OpenAPI 3.1): the framework's document, corrected where it does not tell what we do.
+
+The framework describes its own error bodies, leaves out that unknown fields are refused, and does not know our credentials.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.routes import HTTPRoute
+
+from contracts.http.base import Problem
+from contracts.http.base import Request as Body
+from contracts.http.conversations import TurnAnswer
+from entrypoints.http.routing import ACCESS, Access
+
+_REFERENCE = "#/components/schemas/{name}"
+_STREAM = "text/event-stream"
+_FIRST_ERROR = "4"
+_PROBLEM = {
+    "description": "A problem (RFC 9457); its `code` is stable",
+    "content": {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="Problem")}}},
+}
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An access token (`lat_…`) or an API key (`lun_live_…`, `lun_sbx_…`)"},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "luneo_session",
+        "description": "A browser's session (`__Host-luneo_session` on https); unsafe requests also need the header X-CSRF-Token",
+    },
+}
+
+
+class PublishedDescription(JsonRenderPlugin):
+    """Serves the corrected document as JSON, in a fixed order."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the document."""
+        return msgspec.json.encode(corrected(request.app, openapi_schema), order="sorted")
+
+
+def corrected(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
+    """Return `document` with our errors, credentials and refusals of unknown fields; `document` itself stays as it is."""
+    document = msgspec.json.decode(msgspec.json.encode(document))
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    _, ours = msgspec.json.schema_components([Problem, TurnAnswer], ref_template=_REFERENCE)
+    for name, schema in ours.items():
+        schemas.setdefault(name, schema)
+    for body in _below(Body):
+        if body.__name__ in schemas:
+            schemas[body.__name__]["additionalProperties"] = False
+    document["components"]["securitySchemes"] = _SCHEMES
+    handlers = _handlers(app)
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            handler = handlers.get((method.upper(), path))
+            if handler is not None and isinstance(handler.opt.get(ACCESS), Access):
+                _correct(operation, handler.opt[ACCESS])
+    answer = document["paths"].get("/api/v1/conversations/{conversation_id}/messages", {}).get("post")
+    if answer is not None:
+        answer["responses"]["200"]["content"] = {
+            "application/json": {"schema": {"$ref": _REFERENCE.format(name="TurnAnswer")}},
+            _STREAM: {"schema": {"type": "string"}},
+        }
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _correct(operation: dict[str, Any], access: Access) -> None:
+    responses = {status: answer for status, answer in operation["responses"].items() if not status.startswith(_FIRST_ERROR)}
+    operation["responses"] = {**responses, "default": _PROBLEM}
+    operation["security"] = [] if access.who in {"public", "open"} else [{"bearer": []}, {"session": []}]
+    if said := operation.get("description"):
+        operation["summary"] = str(said).splitlines()[0]
+    if access.permission is not None:
+        operation["x-permission"] = access.permission.value
+
+
+def _handlers(app: Litestar) -> dict[tuple[str, str], HTTPRouteHandler]:
+    return {
+        (method, route.path_format): handler
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+    }
+
+
+def _below(kind: type[Body]) -> Iterator[type[Body]]:
+    child: type[Body]
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
