@@ -21,6 +21,7 @@ TEXT_LENGTH = 100_000
 QUESTION_LENGTH = 1_000
 ANSWER_LENGTH = 10_000
 MOST_PAIRS = 1_000
+PAIRS_LENGTH = 400_000  # of all questions and answers of one source: fits the largest request body in every alphabet
 
 
 class SourceKind(StrEnum):
@@ -79,6 +80,8 @@ class QuestionsContent:
         for i, pair in enumerate(self.pairs):
             problems.append(problem_with(f"pairs.{i}.question", pair.question, minimum=1, maximum=QUESTION_LENGTH))
             problems.append(problem_with(f"pairs.{i}.answer", pair.answer, minimum=1, maximum=ANSWER_LENGTH))
+        if sum(len(pair.question) + len(pair.answer) for pair in self.pairs) > PAIRS_LENGTH:
+            problems.append(FieldError("pairs", "too_long", f"must hold at most {PAIRS_LENGTH} characters together: make two sources of it"))
         refuse(problems)
 
     @property

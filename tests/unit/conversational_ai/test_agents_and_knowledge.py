@@ -5,7 +5,9 @@ import pytest
 from contracts.billing.metrics import Metric
 from domains.billing.use_cases.facade import BillingAccountsFacade, QuotasFacade
 from domains.billing.use_cases.open_periods import OpenPeriodsHandler
+from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent
 from shared_kernel.clock import SystemClock
+from shared_kernel.errors import InvalidInput
 from shared_kernel.events import Delivery, Event
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
@@ -61,3 +63,10 @@ class TestAgents(AgentsContract): ...
 
 
 class TestKnowledge(KnowledgeContract): ...
+
+
+def test_all_pairs_of_one_source_together_have_a_limit() -> None:
+    pair = Pair("question", "a" * 9_000)
+    with pytest.raises(InvalidInput, match="pairs: must hold at most 400000 characters together"):
+        QuestionsContent(tuple(pair for _ in range(45)))
+    QuestionsContent(tuple(pair for _ in range(44)))
