@@ -19,9 +19,9 @@ def commands() -> dict[str, type]:
         if ".use_cases." not in module.name:
             continue
         for name, kind in vars(importlib.import_module(module.name)).items():
-            if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.name:
-                if any(f.name == "requested_by" and f.type is Principal for f in fields(kind)):
-                    found[name] = kind
+            ours = isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.name
+            if ours and any(f.name == "requested_by" and f.type is Principal for f in fields(kind)):
+                found[name] = kind
     return found
 
 

@@ -16,7 +16,11 @@ PROVIDERS = ("openai", "anthropic", "mistralai", "cohere", "google.generativeai"
 
 
 def sources() -> list[Path]:
-    return [p for package in ("shared_kernel", "contracts", "domains", "adapters", "entrypoints") for p in sorted((ROOT / package).rglob("*.py"))]
+    return [
+        p
+        for package in ("shared_kernel", "contracts", "domains", "adapters", "entrypoints")
+        for p in sorted((ROOT / package).rglob("*.py"))
+    ]
 
 
 def imports(path: Path) -> set[str]:
@@ -36,7 +40,9 @@ def test_nobody_else_imports_the_port() -> None:
 
 def test_only_the_llm_adapters_know_a_provider() -> None:
     knowing = {
-        str(p.relative_to(ROOT)) for p in sources() if any(name.split(".")[0] == vendor.split(".")[0] for name in imports(p) for vendor in PROVIDERS)
+        str(p.relative_to(ROOT))
+        for p in sources()
+        if any(name.split(".")[0] == vendor.split(".")[0] for name in imports(p) for vendor in PROVIDERS)
     }
     assert all(p.startswith("adapters/llm/") for p in knowing), knowing
 

@@ -156,7 +156,10 @@ class InMemoryTurns:
                 return kept.record
         for kept in ours:
             question = kept.question
-            if client_message_id is not None and (question.conversation_id, question.client_message_id) == (conversation_id, client_message_id):
+            if client_message_id is not None and (question.conversation_id, question.client_message_id) == (
+                conversation_id,
+                client_message_id,
+            ):
                 return kept.record
         return None
 

@@ -55,7 +55,11 @@ async def test_a_problem_says_what_is_wrong(site: Site) -> None:
     owner = await site.person()
     answer = await owner("POST", "/agents", {"name": 5, "surprise": 1})
     problem = answer.json()
-    assert (answer.status_code, answer.headers["content-type"], answer.headers["cache-control"]) == (422, "application/problem+json", "no-store")
+    assert (answer.status_code, answer.headers["content-type"], answer.headers["cache-control"]) == (
+        422,
+        "application/problem+json",
+        "no-store",
+    )
     assert {"type", "title", "status", "detail", "code", "request_id", "errors"} == set(problem)
     assert re.fullmatch(r"https://.+/problems/validation_failed", problem["type"])
     [error] = problem["errors"]
@@ -196,7 +200,13 @@ class TestBrowserSessions:
             login = await browser.post("/api/v1/auth/login", json={"email": owner.email, "password": PASSWORD})
             token = login.json()["csrf_token"]
             assert (await browser.get("/api/v1/agents")).status_code == 200
-            for headers in ({}, {"x-csrf-token": ""}, {"x-csrf-token": "wrong"}, {"x-csrf-token": token[:-1]}, {"origin": "https://evil.example"}):
+            for headers in (
+                {},
+                {"x-csrf-token": ""},
+                {"x-csrf-token": "wrong"},
+                {"x-csrf-token": token[:-1]},
+                {"origin": "https://evil.example"},
+            ):
                 refused = await browser.post("/api/v1/agents", json={"name": "Guide"}, headers=headers)
                 assert (refused.status_code, refused.json()["code"]) == (403, "csrf_failed")
             made = await browser.post("/api/v1/agents", json={"name": "Guide"}, headers={"x-csrf-token": token})
@@ -252,4 +262,4 @@ async def test_production_serves_no_development_feature(
         live = await site.client.get("/health/live")
         assert "max-age" in live.headers["strict-transport-security"]
         answers = [await Caller(site.client, UUID(int=0), {})("GET", "/billing/plans") for _ in range(2)]
-        assert 'q=100;w=60' in answers[0].headers["ratelimit-policy"]
+        assert "q=100;w=60" in answers[0].headers["ratelimit-policy"]

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from argon2 import PasswordHasher
 
 from shared_kernel.identifiers import new_id
 from tests.fixtures.app import Caller, Shop, Site
@@ -15,8 +16,10 @@ from tests.fixtures.routes import Route, described, example
 
 IDS = ["x", "%00", "%ff%fe", "..%2f..%2fetc", "0", "9" * 400, "00000000-0000-0000-0000-000000000000", "{id}", "%ed%a0%80", "null", " "]
 QUERIES = [
-    "limit=0", "limit=-1", "limit=101", "limit=1e309", "limit=" + "9" * 5_000, "limit=x", "limit=", "limit=1&limit=2", "limit=%00", "limit=NaN",
-    "cursor=%00", "cursor=x", "cursor=%ff", "cursor=" + "a" * 5_000, "cursor=9999999999999999999999", "cursor=%F0%9F%98%80", "cursor=&limit=1",
+    "limit=0", "limit=-1", "limit=101", "limit=1e309", "limit=" + "9" * 5_000, "limit=x", "limit=", "limit=1&limit=2", "limit=%00",
+    "limit=NaN",
+    "cursor=%00", "cursor=x", "cursor=%ff", "cursor=" + "a" * 5_000, "cursor=9999999999999999999999", "cursor=%F0%9F%98%80",
+    "cursor=&limit=1",
     "cursor=00000000-0000-0000-0000-000000000000", "agent_id=x", "agent_id=%00", "unknown=%00", "%00=%00", "a" * 5_000 + "=1",
     "action=%00", "target=%00", "target_id=x", "head=%00", "head=zz", "from=x", "start=%00", "end=9999-99-99", "since=0001-01-01T00:00:00Z",
     "before=x", "after=%00", "metric=%00", "period=%00", "format=%00", "actor_id=x", "status=%00",
@@ -26,8 +29,11 @@ BODIES: list[bytes] = [
     b'{"a": 1e400}', b'{"\\u0000": 1}', b'{"\\ud800": 1}', b"\xef\xbb\xbf{}", b'{"a": 1, "a": 2}',
 ]  # fmt: skip
 VALUES: list[Any] = [
-    None, True, 0, -1, 2**31, 2**63, 2**64, 1e308, -0.5, "", " ", "x" * 150_000, "a\x00b", "\x00", "\u202e", "😀" * 50, [], {}, [None], [[]], {"a": {}},
-    ["x"] * 2_000, "00000000-0000-0000-0000-000000000000", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "-1", "1' or '1'='1", "%s%n{0}",
+    None, True, 0, -1, 2**31, 2**63, 2**64, 1e308, -0.5, "", " ", "x" * 150_000,
+    "a\x00b", "\x00", "\u202e", "😀" * 50, [], {}, [None], [[]],
+    {"a": {}},
+    ["x"] * 2_000, "00000000-0000-0000-0000-000000000000", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "-1", "1' or '1'='1",
+    "%s%n{0}",
 ]  # fmt: skip
 RAW = [b'"half \\ud800 pair"', b'"\\udc00"', b"1e400", b"-1e400", b"123456789012345678901234567890", b'"\xed\xa0\x80"']
 HEADERS = [
@@ -70,7 +76,11 @@ def wrong(route: Route, what: object, answer: httpx.Response) -> str | None:
             return f"half a problem: {shown}"
         if problem["request_id"] != answer.headers["x-request-id"]:
             return f"another request's id: {shown}"
-        if answer.status_code == 422 and problem["code"] == "validation_failed" and not (problem.get("errors") and problem["errors"][0]["field"]):
+        if (
+            answer.status_code == 422
+            and problem["code"] == "validation_failed"
+            and not (problem.get("errors") and problem["errors"][0]["field"])
+        ):
             return f"no field named: {shown}"
         if "Traceback" in answer.text or "psycopg" in answer.text or "msgspec" in answer.text:
             return f"tells of its inside: {shown}"
@@ -97,10 +107,11 @@ def field_bodies(route: Route, valid: Any) -> Iterator[bytes]:
 @pytest.fixture
 def quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of sign-ups would hash for minutes: the work is the library's, and tested elsewhere."""
-    import adapters.crypto.argon2_hashing as hashing
 
-    original = hashing.PasswordHasher
-    monkeypatch.setattr(hashing, "PasswordHasher", lambda *_, **__: original(time_cost=1, memory_cost=8, parallelism=1))
+    def quick(*_: object, **__: object) -> PasswordHasher:
+        return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+    monkeypatch.setattr("adapters.crypto.argon2_hashing.PasswordHasher", quick)
 
 
 async def shop_and_routes(site: Site) -> tuple[Shop, list[Route]]:
@@ -125,8 +136,8 @@ async def test_paths_and_queries(site: Site) -> None:
                 ids = {**shop.ids(), route.parameters[-1]: value}
                 found.append(wrong(route, value, await send(site, shop.owner, route, route.path(ids), **sent)))
         if route.method == "GET":
-            for query in QUERIES:
-                found.append(wrong(route, query, await send(site, shop.owner, route, f"{route.path(shop.ids())}?{query}")))
+            path = route.path(shop.ids())
+            found += [wrong(route, query, await send(site, shop.owner, route, f"{path}?{query}")) for query in QUERIES]
     assert not [f for f in found if f], "\n".join(f for f in found if f)
     assert len(found) > 500
 

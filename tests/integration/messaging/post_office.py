@@ -90,9 +90,7 @@ class PostOffice:
     dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
-        self.relay = Relay(
-            deliveries=self.relayed, send=self._send, wake_ups=InMemoryWakeUps(), clock=self.clock, metrics=self.metrics
-        )  # type: ignore[arg-type]
+        self.relay = Relay(deliveries=self.relayed, send=self._send, wake_ups=InMemoryWakeUps(), clock=self.clock, metrics=self.metrics)  # type: ignore[arg-type]
         self.dispatcher = Dispatcher(
             container=self.container,
             subscriptions={f"{s.consumer} {s.event.TYPE}": s for s in SUBSCRIPTIONS},
@@ -119,7 +117,11 @@ class PostOffice:
         principal = Principal.system(organization_id)
         for version in versions:
             record = EventRecord(
-                event=ThingHappened(thing_id=thing_id, version=version), aggregate="thing", aggregate_id=thing_id, aggregate_version=version, ordinal=0
+                event=ThingHappened(thing_id=thing_id, version=version),
+                aggregate="thing",
+                aggregate_id=thing_id,
+                aggregate_version=version,
+                ordinal=0,
             )
             async with self.database.pipeline(principal) as pipeline:
                 await self.outbox.write(pipeline.connection, principal, (record,), self.clock.now())

@@ -9,11 +9,12 @@ import pytest
 
 from adapters.messaging.broker import DeliveryBroker
 from adapters.postgres.messaging.deliveries import LEASE, MOST_ATTEMPTS
+from adapters.postgres.messaging.outbox import EventRecord
 from shared_kernel.errors import NotFound
 from shared_kernel.identifiers import new_id
 from shared_kernel.pagination import PageRequest
 from shared_kernel.principal import Principal
-from tests.integration.messaging.post_office import Bookkeeping, Notifying, PostOffice, open_post_office, someone
+from tests.integration.messaging.post_office import Bookkeeping, Notifying, PostOffice, ThingHappened, open_post_office, someone
 from tests.integration.redis_store.valkey import Valkey
 
 
@@ -35,12 +36,19 @@ async def test_every_subscriber_gets_every_event_once(office: PostOffice) -> Non
 
 async def test_what_is_rolled_back_publishes_nothing(office: PostOffice) -> None:
     organization, thing = someone()
-    with pytest.raises(ValueError, match="no"):
+    record = EventRecord(
+        event=ThingHappened(thing_id=thing, version=1), aggregate="thing", aggregate_id=thing, aggregate_version=1, ordinal=0
+    )
+
+    async def change_then_fail() -> None:
         async with office.units.open(Principal.system(organization)) as scope:
-            await office.outbox.write(scope.connection, scope.principal, (), office.clock.now())
+            await office.outbox.write(scope.connection, scope.principal, (record,), office.clock.now())
             raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await change_then_fail()
     assert await office.run("select 1 from messaging.events") == []
-    assert await office.effects(thing) == []
+    assert await office.run("select 1 from messaging.deliveries") == []
 
 
 async def test_an_ordered_consumer_gets_one_version_after_the_other_and_others_all_at_once(office: PostOffice) -> None:
@@ -55,9 +63,7 @@ async def test_an_ordered_consumer_gets_one_version_after_the_other_and_others_a
 async def test_a_later_version_that_arrives_early_waits(office: PostOffice) -> None:
     organization, thing = someone()
     await office.publish(organization, thing, 1, 2)
-    rows = await office.run(
-        "select id from messaging.deliveries where consumer = %s order by aggregate_version desc", (Bookkeeping.NAME,)
-    )
+    rows = await office.run("select id from messaging.deliveries where consumer = %s order by aggregate_version desc", (Bookkeeping.NAME,))
     for row in rows:
         await office.dispatcher(row["id"], organization)
     assert await office.effects(thing) == [1]

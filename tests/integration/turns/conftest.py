@@ -77,8 +77,8 @@ class PostgresTurnWorld(TurnWorld):
         }
         await self.run(
             """
-            insert into conversational_ai.agents (organization_id, id, name, slug, description, status, draft, latest_number, published_number,
-                                                  unpublished_changes, created_at, updated_at, version)
+            insert into conversational_ai.agents (organization_id, id, name, slug, description, status, draft, latest_number,
+                                                  published_number, unpublished_changes, created_at, updated_at, version)
             values (%(organization)s, %(agent)s, 'A', %(slug)s, '', %(status)s, %(settings)s, 1, %(published)s, false, %(now)s, %(now)s, 1)
             """,
             place,
@@ -94,7 +94,8 @@ class PostgresTurnWorld(TurnWorld):
         for position, base in enumerate(agent.knowledge_base_ids):
             await self.run(
                 """
-                insert into conversational_ai.knowledge_bases (organization_id, id, name, description, language, created_at, updated_at, version)
+                insert into conversational_ai.knowledge_bases
+                  (organization_id, id, name, description, language, created_at, updated_at, version)
                 values (%(organization)s, %(base)s, 'K', '', 'en', %(now)s, %(now)s, 1)
                 """,
                 {**place, "base": base},

@@ -14,7 +14,6 @@ from tests.port_contracts.turns import FREE_MESSAGES, TurnsContract
 class TestTurnsInPostgres(TurnsContract): ...
 
 
-
 async def test_of_two_messages_at_once_one_is_answered(world: PostgresTurnWorld) -> None:
     caller = await world.caller()
     conversation = await world.conversation(caller)
@@ -51,7 +50,7 @@ async def test_a_turn_is_opened_and_ended_in_one_transaction_each(world: Postgre
     caller = await world.caller()
     question = world.question(caller, await world.conversation(caller))
     await world.turns.open(question)
-    with pytest.raises(Exception, match="NUL|null|0x00"):
+    with pytest.raises(Exception, match=r"NUL|request"):
         await world.turns.end(world.completed(question, "half\x00"), caller)
     assert await world.books(caller) == (0, 1), "an end that fails in the middle leaves nothing behind"
     await world.turns.end(world.completed(question), caller)

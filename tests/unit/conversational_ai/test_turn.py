@@ -56,7 +56,7 @@ async def until(reached: asyncio.Event) -> None:
     await asyncio.wait_for(reached.wait(), SOON)
 
 
-async def settled(house: TurnHouse) -> None:
+async def settled() -> None:
     """Let every turn of every replica end."""
     async with asyncio.timeout(SOON):
         while tasks := [t for t in asyncio.all_tasks() if t.get_name().startswith("turn-")]:
@@ -136,7 +136,12 @@ class TestCompleted:
 
     @pytest.mark.parametrize(
         ("fixed", "content", "language"),
-        [(None, "How much does it cost?", "en"), (None, "Combien ça coûte ?", "fr"), (None, "???", "fr"), ("en", "Combien ça coûte ?", "en")],
+        [
+            (None, "How much does it cost?", "en"),
+            (None, "Combien ça coûte ?", "fr"),
+            (None, "???", "fr"),
+            ("en", "Combien ça coûte ?", "en"),
+        ],
     )
     async def test_the_answer_is_in_the_visitors_language_unless_the_conversation_has_one(
         self, fixed: str | None, content: str, language: str
@@ -361,7 +366,11 @@ class TestFailed:
         await until(pause.reached)
         await replica.running.drain(0.01)
         last = (await answered(asked))[-1]
-        assert (last.name, fields(last)["problem"]["code"], fields(last)["problem"]["retryable"]) == ("turn.failed", "turn_interrupted", True)
+        assert (last.name, fields(last)["problem"]["code"], fields(last)["problem"]["retryable"]) == (
+            "turn.failed",
+            "turn_interrupted",
+            True,
+        )
         assert await house.books() == ((1, 0) if text else (0, 0))
         assert house.model.interrupted == 1
         assert len(house.model.requests) == 1, "it is never run again by itself"
@@ -378,7 +387,12 @@ class TestFailed:
         assert await house.sweeper()() == 1
         record = await house.record(asked.turn_id)
         assert record.failure is not None
-        assert (record.state, record.answer, record.failure.code, record.failure.retryable) == (TurnState.FAILED, None, "turn_interrupted", True)
+        assert (record.state, record.answer, record.failure.code, record.failure.retryable) == (
+            TurnState.FAILED,
+            None,
+            "turn_interrupted",
+            True,
+        )
         assert await house.books() == (0, 0)
         assert await house.sweeper()() == 0
         pause.go_on.set()  # the process was only slow: its answer comes too late
@@ -446,7 +460,7 @@ class TestDatabaseAway:
             pauses.append(seconds)
             house.clock.at += timedelta(seconds=40)
 
-        monkeypatch.setattr(pipeline.asyncio, "sleep", advance)
+        monkeypatch.setattr("domains.conversational_ai.use_cases.orchestrator.asyncio.sleep", advance)
         asked = await replica.ask(house.message())
         last = (await answered(asked))[-1]
         assert (last.name, fields(last)["problem"]["code"]) == ("turn.failed", "service_unavailable")
@@ -620,7 +634,7 @@ class TestFollowed:
         house = await TurnHouse.make(["Nine ", "euros."])
         asked = await house.replica().ask(house.message())
         whole = await answered(asked)
-        await settled(house)
+        await settled()
         house.log.gone = log == "gone"
         if log == "forgotten":
             house.log.forget()
@@ -672,7 +686,7 @@ class TestFollowed:
             break
         await until(pause.reached)
         pause.go_on.set()
-        await settled(house)
+        await settled()
         record = await house.record(asked.turn_id)
         assert record.answer is not None
         assert (record.state, record.answer.content) == (TurnState.COMPLETED, "Nine euros.")

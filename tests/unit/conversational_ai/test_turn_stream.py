@@ -16,7 +16,8 @@ from shared_kernel.identifiers import new_id
 
 def lines_of(wire: bytes) -> list[dict[str, str]]:
     """Read server-sent events as the WHATWG's algorithm does, for the fields that we send."""
-    events, current = [], {}
+    events: list[dict[str, str]] = []
+    current: dict[str, str] = {}
     for line in wire.decode().split("\n"):
         if not line:
             if current:

@@ -58,7 +58,12 @@ class TurnHouse:
 
     @classmethod
     async def make(
-        cls, *scripts: Sequence[Step], agent: AnsweringAgent | None = None, sandbox: bool = False, language: str | None = None, plan: str = "pro"
+        cls,
+        *scripts: Sequence[Step],
+        agent: AnsweringAgent | None = None,
+        sandbox: bool = False,
+        language: str | None = None,
+        plan: str = "pro",
     ) -> "TurnHouse":
         """Return a house whose model plays `scripts`."""
         world = InMemoryTurnWorld.make()
