@@ -16,7 +16,7 @@ from structlog.typing import Processor
 
 from entrypoints.observability.redaction import redact
 
-_OWN_ACCESS_LOGS: Final = ("uvicorn.access", "granian.access", "aiohttp.access")
+_OWN_ACCESS_LOGS: Final = ("uvicorn.access", "aiohttp.access")
 """They write addresses and full paths; the request log and the metrics say the same without."""
 _JSON: Final = msgspec.json.Encoder(enc_hook=str)
 _CHATTY: Final = ("httpx", "httpcore", "urllib3", "asyncio", "apscheduler", "alembic")

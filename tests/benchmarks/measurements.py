@@ -39,6 +39,7 @@ _MILLISECONDS = 1000
 _EVENTS_PER_BATCH = 1_000
 _BATCHES_AT_ONCE = 2
 _AT_ONCE = 50
+_ROOT = Path(__file__).resolve().parents[2]
 _WARM_TURNS, _COUNTED_TURNS = 8, 9
 _READY_SECONDS = 60.0
 
@@ -222,22 +223,23 @@ def memory_figures(installation: Installation, effort: Effort) -> list[Figure]:
 
 
 def replica_figures(installation: Installation, effort: Effort) -> list[Figure]:
-    """CPU per turn of the API processes, one with one worker beside two with two workers."""
-    costs: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(max(effort.rounds // 2, 1)):
-        for replicas in (1, 2):
-            with installation.processes(apis=replicas, workers=replicas) as (apis, _):
-                targets = [asyncio.run(installation.target(api.base_url, 1, clients=CLIENTS // replicas)) for api in apis]
+    """CPU per turn of two API processes that both serve, beside the same two of which one serves; two workers run with them."""
+    with installation.processes(apis=2, workers=2) as (apis, _):
+        targets = [asyncio.run(installation.target(api.base_url, 1)) for api in apis]
 
-                async def run(turns: int, targets: Sequence[Target] = targets) -> None:
-                    await asyncio.gather(*(run_turns(target, turns // len(targets), CLIENTS) for target in targets))
+        async def turns(serving: int) -> None:
+            await asyncio.gather(*(run_turns(target, effort.json_turns, CLIENTS) for target in targets[:serving]))
 
-                asyncio.run(run(effort.json_turns // 2))
+        costs: dict[int, list[float]] = {1: [], 2: []}
+        asyncio.run(turns(2))
+        for _ in range(effort.rounds):
+            for serving, found in costs.items():
                 before = sum(api.cpu_seconds() for api in apis)
-                asyncio.run(run(effort.json_turns))
-                costs[replicas].append((sum(api.cpu_seconds() for api in apis) - before) / effort.json_turns * _MILLISECONDS)
-    one, two = (statistics.median(costs[replicas]) for replicas in (1, 2))
-    return [Figure(name="CPU per turn, two APIs and two workers beside one", value=two, floor=one, unit="ms", budget=1.1)]
+                asyncio.run(turns(serving))
+                spent = sum(api.cpu_seconds() for api in apis) - before
+                found.append(spent / (effort.json_turns * serving) * _MILLISECONDS)
+    one, two = (statistics.median(found) for found in costs.values())
+    return [Figure(name="CPU per turn, two API processes beside one", value=two, floor=one, unit="ms", budget=1.1)]
 
 
 def ingest_figures(installation: Installation, effort: Effort) -> list[Figure]:
@@ -310,12 +312,12 @@ def start_figures(effort: Effort) -> list[Figure]:
     """How long `luneo up` takes until it serves, the first time in a folder and the second."""
     if not effort.starts:
         return []
-    figures = []
     with tempfile.TemporaryDirectory(prefix="luneo-bench-up-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        for which in ("first", "second"):
-            figures.append(Figure(name=f"luneo up until it serves, {which} start", value=_start_seconds(Path(folder)), unit="s", budget=6))
-    return figures
+        return [
+            Figure(name=f"luneo up until it serves, {which} start", value=_start_seconds(Path(folder)), unit="s", budget=6)
+            for which in ("first", "second")
+        ]
 
 
 def _start_seconds(folder: Path) -> float:
@@ -323,7 +325,10 @@ def _start_seconds(folder: Path) -> float:
     started = time.perf_counter()
     with (folder / "up.log").open("ab") as log:
         up = subprocess.Popen(
-            [sys.executable, "-m", "entrypoints.cli.main", "up"], env={**os.environ, "LUNEO_HOME": str(home)}, stdout=log, stderr=log
+            [sys.executable, "-m", "entrypoints.cli.main", "up"],
+            env={**os.environ, "LUNEO_HOME": str(home), "PYTHONPATH": str(_ROOT)},
+            stdout=log,
+            stderr=log,
         )
     try:
         while not _serves(home / "demo.json"):
