@@ -26,8 +26,8 @@ select (select count(*) from conversational_ai.turns where state = 'running')
 _UNDELIVERED = "select count(*) from messaging.deliveries where state <> 'done'"
 
 _TURNS = """
-select t.id, t.organization_id, t.conversation_id, t.state, t.ended_at, t.failure, t.tokens_in, t.tokens_out, r.state as reservation, r.closed_at,
-       r.cause, m.id as answer, m.complete, q.id as question,
+select t.id, t.organization_id, t.conversation_id, t.state, t.ended_at, t.failure, t.tokens_in, t.tokens_out,
+       r.state as reservation, r.closed_at, r.cause, m.id as answer, m.complete, q.id as question,
        (select array_agg(e.type order by e.type) from messaging.events e where e.aggregate = 'turn' and e.aggregate_id = t.id) as events
   from conversational_ai.turns t
   left join billing.reservations r on r.organization_id = t.organization_id and r.id = t.id
@@ -53,8 +53,10 @@ select s.id, s.organization_id, s.status, s.error, s.passages_total, s.passages_
          where p.organization_id = s.organization_id and p.source_id = s.id) as passages,
        (select count(distinct p.ordinal) from conversational_ai.passages p
          where p.organization_id = s.organization_id and p.source_id = s.id and p.embedding_model is not null) as indexed,
-       (select count(*) from billing.usage_events u where u.organization_id = s.organization_id and u.cause_id = s.id and u.metric = 'documents') as documents,
-       (select count(*) from messaging.events e where e.aggregate_id = s.id and e.type = 'conversational_ai.knowledge_source_indexed.v1') as told
+       (select count(*) from billing.usage_events u
+         where u.organization_id = s.organization_id and u.cause_id = s.id and u.metric = 'documents') as documents,
+       (select count(*) from messaging.events e
+         where e.aggregate_id = s.id and e.type = 'conversational_ai.knowledge_source_indexed.v1') as told
   from conversational_ai.knowledge_sources s where s.deleted_at is null
 """
 
@@ -114,7 +116,7 @@ def _check_turns(connection: psycopg.Connection[dict[str, object]]) -> None:
             assert event["metric"] not in of_turn, f"metered twice: {event}"
             of_turn[str(event["metric"])] = event
     answered_conversations: Counter[UUID] = Counter()
-    turns = connection.execute(_TURNS).fetchall()  # type: ignore[arg-type]
+    turns = connection.execute(_TURNS).fetchall()
     for turn in turns:
         lines = metered.pop(_id(turn["id"]), {})
         said = turn["answer"] is not None

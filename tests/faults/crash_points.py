@@ -1,7 +1,7 @@
 """A process of Luneo with crash points around its ports: `python -m tests.faults.crash_points api` is `luneo api`, but can be doomed.
 
-The file that `FAULTS_PLAN` names says where: `kill <point>` ends the process with SIGKILL when it comes there, `hold <point>` keeps everybody
-there until the file is gone, and tells so by a file beside it. A plan is carried out by the first who comes.
+The file that `FAULTS_PLAN` names says where: `kill <point>` ends the process with SIGKILL when it comes there, `hold <point>` keeps
+everybody there until the file is gone, and tells so by a file beside it.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Plan:
 
     async def come_to(self, point: str) -> None:
         """Be at a crash point."""
-        while self.carry_out(point):
+        while self.carry_out(point):  # noqa: ASYNC110 - the plan is a file of the test's process
             await asyncio.sleep(_LOOK_SECONDS)
 
 

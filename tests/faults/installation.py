@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.supervisor import accepts_connections, free_port
@@ -44,9 +43,17 @@ KNOWLEDGE = DemoSource(
     language=KnowledgeLanguage.ENGLISH,
     content=QuestionsContent(
         (
-            Pair("When does the library open?", "The library opens at nine in the morning from Monday to Saturday. On Sundays it stays closed."),
-            Pair("How much is a reader's card?", "A reader's card costs twelve euros a year. Students pay half of that, and children pay nothing."),
-            Pair("How long may I keep a book?", "A book may be kept for four weeks. It can be extended twice when nobody else waits for it."),
+            Pair(
+                "When does the library open?",
+                "The library opens at nine in the morning from Monday to Saturday. On Sundays it stays closed.",
+            ),
+            Pair(
+                "How much is a reader's card?",
+                "A reader's card costs twelve euros a year. Students pay half of that, and children pay nothing.",
+            ),
+            Pair(
+                "How long may I keep a book?", "A book may be kept for four weeks. It can be extended twice when nobody else waits for it."
+            ),
         )
     ),
 )
@@ -288,7 +295,7 @@ def installation(servers: Servers, **settings: str) -> Iterator[Installation]:
 def rows(superuser: str, statement: str, parameters: Mapping[str, object] | Sequence[object] | None) -> list[tuple[object, ...]]:
     """Run a statement as the superuser."""
     with psycopg.connect(superuser, autocommit=True) as connection:
-        cursor = connection.execute(statement, parameters)  # type: ignore[arg-type]
+        cursor = connection.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []
 
 

@@ -51,9 +51,9 @@ async def _kill_them_all(luneo: Installation) -> Aftermath:
             worker.plan.make("kill", step)
             sources[step] = await visitor.add_source(base, step, PASSAGES)
             await asyncio.to_thread(worker.until_dead)
-        sources["relay.claimed"] = await _with_a_dead_relay(luneo, visitor, base, relay, "relay.claimed")
+        sources["relay.claimed"] = await _with_a_dead_relay(visitor, base, relay, "relay.claimed")
         relay = luneo.start("relay")
-        sources["relay.sent"] = await _with_a_dead_relay(luneo, visitor, base, relay, "relay.sent")
+        sources["relay.sent"] = await _with_a_dead_relay(visitor, base, relay, "relay.sent")
         luneo.start("relay")
         worker = luneo.start("worker")
         sources["index"] = await _with_a_dead_index(luneo, visitor, base, worker)
@@ -66,10 +66,16 @@ async def _kill_them_all(luneo: Installation) -> Aftermath:
 def _until_first_source_is_ready(luneo: Installation) -> None:
     """The demo's own source tells that relay and worker work."""
     statement = "select count(*) from conversational_ai.knowledge_sources where status = 'ready'"
-    wait_until(lambda: luneo.rows(statement) != [(0,)], 30, "the demo's source is ready")
+    try:
+        wait_until(lambda: luneo.rows(statement) != [(0,)], 30, "the demo's source is ready")
+    except TimeoutError as error:
+        for process in luneo.processes:
+            error.add_note(f"{process.name} {process.process.poll()}:\n{process.tail()}")
+        error.add_note(str(luneo.rows("select state, attempts, due_at, last_error from messaging.deliveries")))
+        raise
 
 
-async def _with_a_dead_relay(luneo: Installation, visitor: Visitor, base: str, relay: LuneoProcess, point: str) -> str:
+async def _with_a_dead_relay(visitor: Visitor, base: str, relay: LuneoProcess, point: str) -> str:
     relay.plan.make("kill", point)
     source = await visitor.add_source(base, point, 2)
     await asyncio.to_thread(relay.until_dead)
@@ -88,7 +94,9 @@ async def _with_a_dead_index(luneo: Installation, visitor: Visitor, base: str, w
     await asyncio.to_thread(index.kill)
     await asyncio.to_thread(luneo.start_index)
     status = "select status from conversational_ai.knowledge_sources where id = %s"
-    await asyncio.to_thread(wait_until, lambda: luneo.rows(status, (source,)) == [("ready",)], 30, "the source is ready without a lease's time")
+    await asyncio.to_thread(
+        wait_until, lambda: luneo.rows(status, (source,)) == [("ready",)], 30, "the source is ready without a lease's time"
+    )
     return source
 
 
@@ -119,7 +127,9 @@ async def _with_a_dead_scheduler(luneo: Installation, visitor: Visitor, api: Lun
 def test_the_source_becomes_ready_with_each_passage_once(luneo: Installation, aftermath: Aftermath, step: str) -> None:
     source = aftermath.sources[step]
     wanted = PASSAGES if step in STEPS or step == "index" else 2
-    rows = luneo.rows("select status, error, passages_total, passages_done from conversational_ai.knowledge_sources where id = %s", (source,))
+    rows = luneo.rows(
+        "select status, error, passages_total, passages_done from conversational_ai.knowledge_sources where id = %s", (source,)
+    )
     assert rows == [("ready", None, wanted, wanted)]
     passages = luneo.rows("select count(*), count(distinct ordinal) from conversational_ai.passages where source_id = %s", (source,))
     assert passages == [(wanted, wanted)]

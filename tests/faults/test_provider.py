@@ -47,7 +47,9 @@ def api(luneo: Installation, provider: LlmockServer) -> LuneoProcess:
 
 async def agent_of(visitor: Visitor) -> None:
     """Make and publish an agent that asks the provider."""
-    made = await visitor.client.post("/agents", json={"name": "Asks the provider", "model": MODEL}, headers={"Idempotency-Key": "provider-agent"})
+    made = await visitor.client.post(
+        "/agents", json={"name": "Asks the provider", "model": MODEL}, headers={"Idempotency-Key": "provider-agent"}
+    )
     assert made.status_code == 201, made.text
     visitor.agent_id = made.json()["id"]
     published = await visitor.client.post(f"/agents/{visitor.agent_id}/publish", headers={"Idempotency-Key": "provider-publish"})
@@ -138,7 +140,8 @@ async def test_a_broken_answer_is_kept_as_incomplete_and_metered_as_estimated(
 
 async def test_an_answer_that_cannot_be_stored_as_it_came_still_ends_the_turn(luneo: Installation, visitor: Visitor) -> None:
     """A provider whose bytes are ours: an answer with NUL and half of a surrogate pair can neither be sent nor stored as it is."""
-    wild = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Nine\\u0000 o\\ud800clock"},"finish_reason":null}]}\n\n'
+    delta = rb'{"content":"Nine\u0000 o\ud800clock"}'
+    wild = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":' + delta + b',"finish_reason":null}]}\n\n'
     async with raw_upstream([HEAD, chunked(wild), chunked(event(finish="stop"), event(usage=(9, 3)), DONE), b"0\r\n\r\n"]) as upstream:
         api = luneo.start_api(openai_base_url=upstream.base_url, **SETTINGS)
         async with Visitor.at(api.base_url, luneo.demo.api_key, visitor.agent_id) as here:

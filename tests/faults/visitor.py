@@ -107,7 +107,10 @@ class Visitor:
 
     async def add_source(self, base_id: str, name: str, count: int) -> str:
         """Add `count` questions with their answers, each a passage; return the source's id."""
-        pairs = [{"question": f"What is on shelf {i} of {name}?", "answer": f"Shelf {i} of {name} holds books on subject {i}."} for i in range(count)]
+        pairs = [
+            {"question": f"What is on shelf {i} of {name}?", "answer": f"Shelf {i} of {name} holds books on subject {i}."}
+            for i in range(count)
+        ]
         answer = await self.client.post(f"/knowledge-bases/{base_id}/sources", json={"type": "qa", "name": name, "pairs": pairs})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])

@@ -47,7 +47,7 @@ class AbandonedTurns(Protocol):
         ...
 
     async def reachable_since(self) -> datetime:
-        """Return since when heartbeats can be written without a break, as far as the store knows: while it was away nobody could be heard."""
+        """Return since when the store has been there without a break, as far as it knows: while it was away nobody could be heard."""
         ...
 
     async def runners_are_gone(self, before: datetime) -> None:

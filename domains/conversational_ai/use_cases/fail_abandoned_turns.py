@@ -29,8 +29,8 @@ class FailAbandonedTurnsHandler:
         """Fail them as interrupted and retryable, each in its own organisation's transaction; return how many.
 
         - A turn that ends meanwhile is left alone: the first to write its end wins.
-        - Silence counts once the store has been there for as long: while it was away nobody could be heard, and the answers that wait for it
-          are not to be failed before their processes can write them. Those who said good-bye are gone at once.
+        - Silence counts once the store has been there for as long: while it was away nobody could be heard, and the answers that wait for
+          it are not to be failed before their processes can write them. Those who said good-bye are gone at once.
         """
         now = self.clock.now()
         silent_since = now - self.silence
