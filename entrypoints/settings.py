@@ -6,11 +6,13 @@ prefix, lower case), else from the default.
 """
 
 import json
+import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -50,11 +52,47 @@ def _text(value: str) -> str:
 
 
 def _number(value: str) -> int:
-    return int(value)
+    number = int(value)
+    if number < 0:
+        raise ValueError("must not be negative")
+    return number
+
+
+def _count(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("must be at least 1")
+    return number
 
 
 def _decimal(value: str) -> float:
-    return float(value)
+    number = float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError("must be a number that is not negative")
+    return number
+
+
+def _seconds(value: str) -> float:
+    number = _decimal(value)
+    if not number:
+        raise ValueError("must be more than 0 seconds")
+    return number
+
+
+def _one_of(*known: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return value.lower()
+
+    return parse
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    networks = _list(value)
+    for network in networks:
+        ip_network(network)
+    return networks
 
 
 def _switch(value: str) -> bool:
@@ -111,51 +149,51 @@ class Settings:
     public_url: str = _setting(_url("http", "https"), "http://127.0.0.1:8000")
     host: str = _setting(_text, "127.0.0.1")
     port: int = _setting(_number, 8000)
-    trusted_proxies: tuple[str, ...] = _setting(_list, ())
+    trusted_proxies: tuple[str, ...] = _setting(_networks, ())
     cors_origins: tuple[str, ...] = _setting(_list, ())
 
     database_url: str = _setting(_url("postgresql", "postgresql+psycopg"), secret=True)
     migration_database_url: str | None = _setting(_url("postgresql", "postgresql+psycopg"), None, secret=True)
-    database_connections: int = _setting(_number, 10)
+    database_connections: int = _setting(_count, 10)
     redis_url: str = _setting(_url("redis", "rediss"), secret=True)
     qdrant_url: str = _setting(_url("http", "https"))
     qdrant_api_key: str | None = _setting(_text, None, secret=True)
     qdrant_collection: str = _setting(_text, "passages")
 
     secret_key: tuple[str, ...] = _setting(_list, secret=True)
-    access_token_seconds: int = _setting(_number, 15 * 60)
-    refresh_token_seconds: int = _setting(_number, 7 * 24 * 3600)
-    remembered_refresh_token_seconds: int = _setting(_number, 30 * 24 * 3600)
+    access_token_seconds: int = _setting(_count, 15 * 60)
+    refresh_token_seconds: int = _setting(_count, 7 * 24 * 3600)
+    remembered_refresh_token_seconds: int = _setting(_count, 30 * 24 * 3600)
 
     openai_base_url: str | None = _setting(_url("http", "https"), None)
     openai_api_key: str | None = _setting(_text, None, secret=True)
     openai_models: tuple[ModelSettings, ...] = _setting(_models, ())
     default_model: str = _setting(_text, "local")
     local_words_per_second: float = _setting(_decimal, 0.0)
-    model_connect_seconds: float = _setting(_decimal, 5.0)
-    model_idle_seconds: float = _setting(_decimal, 30.0)
-    model_total_seconds: float = _setting(_decimal, 110.0)
+    model_connect_seconds: float = _setting(_seconds, 5.0)
+    model_idle_seconds: float = _setting(_seconds, 30.0)
+    model_total_seconds: float = _setting(_seconds, 110.0)
     model_retries: int = _setting(_number, 2)
 
     embeddings_warm_up: bool = _setting(_switch, True)
 
-    turn_seconds: float = _setting(_decimal, 120.0)
+    turn_seconds: float = _setting(_seconds, 120.0)
     turn_reservation_grace_seconds: float = _setting(_decimal, 30.0)
     shutdown_seconds: float = _setting(_decimal, 30.0)
-    runner_silence_seconds: float = _setting(_decimal, 20.0)
+    runner_silence_seconds: float = _setting(_seconds, 20.0)
 
     smtp_url: str | None = _setting(_url("smtp", "smtps"), None, secret=True)
     mail_from: str = _setting(_text, "Luneo <no-reply@luneo.example>")
 
-    rate_limit_client_per_minute: int = _setting(_number, 100)
-    rate_limit_account_per_minute: int = _setting(_number, 600)
-    rate_limit_key_per_minute: int = _setting(_number, 1000)
-    rate_limit_sign_in_per_minute: int = _setting(_number, 5)
-    rate_limit_refresh_per_minute: int = _setting(_number, 10)
-    rate_limit_development_factor: int = _setting(_number, 100)
+    rate_limit_client_per_minute: int = _setting(_count, 100)
+    rate_limit_account_per_minute: int = _setting(_count, 600)
+    rate_limit_key_per_minute: int = _setting(_count, 1000)
+    rate_limit_sign_in_per_minute: int = _setting(_count, 5)
+    rate_limit_refresh_per_minute: int = _setting(_count, 10)
+    rate_limit_development_factor: int = _setting(_count, 100)
 
-    log_format: str = _setting(_text, "json")
-    log_level: str = _setting(_text, "info")
+    log_format: str = _setting(_one_of("auto", "json", "text"), "json")
+    log_level: str = _setting(_one_of("debug", "info", "warning", "error", "critical"), "info")
     otlp_endpoint: str | None = _setting(_url("http", "https"), None)
     metrics_port: int = _setting(_number, 0)
 
@@ -215,8 +253,6 @@ class Settings:
             problems.append("LUNEO_PORT: must be between 1 and 65535")
         if not 0 <= self.metrics_port <= 65535:  # noqa: PLR2004 - the range of ports, and 0 for none
             problems.append("LUNEO_METRICS_PORT: must be between 1 and 65535, or 0 for none")
-        if self.local_words_per_second < 0:
-            problems.append("LUNEO_LOCAL_WORDS_PER_SECOND: must not be negative; 0 is as fast as possible")
         if self.openai_models and self.openai_base_url is None:
             problems.append("LUNEO_OPENAI_BASE_URL: is needed when LUNEO_OPENAI_MODELS is set")
         names = {"local", *(m.name for m in self.openai_models)}

@@ -223,8 +223,10 @@ def _expected(error: Exception) -> bool:
         "UnsafeDatabaseRole",
         "MigrationRefused",
         "OperationalError",
+        "InsufficientPrivilege",
     }
-    return isinstance(error, LuneoError) or type(error).__name__ in names
+    # what the operating system refuses (a folder, a file, an address) is no defect of ours either, and its error names the place
+    return isinstance(error, LuneoError | OSError) or type(error).__name__ in names
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from adapters.embedded.processes import EmbeddedServerFailed, write_atomically
 from adapters.embedded.supervisor import ChildProcess, Supervisor, accepts_connections, free_port
 from adapters.embedded.valkey import EmbeddedValkey
 from adapters.postgres.migrate import current_revision, ensure_database, latest_revision, migrate
-from entrypoints.settings import GENERATED, PREFIX
+from entrypoints.settings import GENERATED, PREFIX, SettingsError
 
 _ENVIRONMENT_FILE = "environment.json"
 _DATABASE = "luneo"
 _APPLICATION, _MIGRATOR, _SUPERUSER = "luneo", "luneo_migrator", "postgres"
-_PREFERRED_HTTP_PORT = 8000
+_PREFERRED_HTTP_PORT, _LAST_PORT = 8000, 65_535
 _PROBE_SECONDS = 1.0
 _SERVED_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
@@ -43,6 +43,14 @@ class EmbeddedAddresses:
         return f"http://127.0.0.1:{self.http_port}"
 
 
+def _preferred_port() -> int:
+    """Return where to look for a free port from on. Raises `SettingsError`."""
+    text = os.environ.get(f"{PREFIX}PORT") or str(_PREFERRED_HTTP_PORT)
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _LAST_PORT:
+        raise SettingsError([f"{PREFIX}PORT: must be between 1 and {_LAST_PORT}"])
+    return int(text)
+
+
 class EmbeddedInstallation:
     """Everything below `home`, started by one process and stopped with it. `report` is told noteworthy events, one line each."""
 
@@ -53,7 +61,7 @@ class EmbeddedInstallation:
         self._postgres = EmbeddedPostgres(self.home / "postgres", self._secrets.get("postgres_superuser"), free_port(), home=self.home)
         self._valkey = EmbeddedValkey(self.home / "valkey", self._secrets.get("valkey"), free_port())
         self._index_port = free_port()
-        port = free_port(int(os.environ.get(f"{PREFIX}PORT") or _PREFERRED_HTTP_PORT))
+        port = free_port(_preferred_port())
         self.addresses = EmbeddedAddresses(http_port=port, environment=self._environment(port))
 
     @staticmethod

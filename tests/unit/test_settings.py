@@ -51,6 +51,17 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("LUNEO_OPENAI_MODELS", '[{"price_in": 1}]'),
         ("LUNEO_DEFAULT_MODEL", "unknown"),
         ("LUNEO_TURN_SECONDS", "soon"),
+        ("LUNEO_TURN_SECONDS", "nan"),
+        ("LUNEO_TURN_SECONDS", "0"),
+        ("LUNEO_SHUTDOWN_SECONDS", "-1"),
+        ("LUNEO_ACCESS_TOKEN_SECONDS", "0"),
+        ("LUNEO_DATABASE_CONNECTIONS", "0"),
+        ("LUNEO_RATE_LIMIT_CLIENT_PER_MINUTE", "-5"),
+        ("LUNEO_MODEL_RETRIES", "-1"),
+        ("LUNEO_LOCAL_WORDS_PER_SECOND", "inf"),
+        ("LUNEO_TRUSTED_PROXIES", "10.0.0.0/8, the proxy"),
+        ("LUNEO_LOG_LEVEL", "loud"),
+        ("LUNEO_LOG_FORMAT", "xml"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
