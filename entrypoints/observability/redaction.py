@@ -123,7 +123,7 @@ def _value(key: object, value: object, depth: int) -> object:
         return value if isinstance(value, int | float) and "tokens" in key.lower() else REDACTED
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, _SCALARS):
+    if value.__class__ is str or isinstance(value, _SCALARS):
         return _scalar(value)
     if depth >= _DEPTH_MAXIMUM:
         return REDACTED

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from domains.conversational_ai.model.turn import TurnEnd
+from domains.conversational_ai.model.turn import TurnEnd, TurnState
 from entrypoints.observability.metrics import Metrics
 from entrypoints.observability.tracing import span
 
@@ -30,12 +30,13 @@ class ObservedTurns:
             self._metrics.turn_step_took(name, time.perf_counter() - started)
 
     def ended(self, end: TurnEnd, seconds: float) -> None:
-        """Count the turn and its tokens, and write one log line."""
+        """Count the turn and its tokens, and log it; of a completed turn the line of its request is enough, unless somebody debugs."""
         self._metrics.turn_ended(end.state.value)
         if end.answer is not None:
             usage = end.answer.usage
             self._metrics.tokens_used(tokens_in=usage.tokens_in, tokens_out=usage.tokens_out, estimated=usage.estimated)
-        _logger.info(
+        write = _logger.debug if end.state is TurnState.COMPLETED else _logger.info
+        write(
             "turn",
             turn_id=str(end.turn_id),
             outcome=end.state.value,
