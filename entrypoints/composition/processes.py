@@ -39,6 +39,8 @@ from entrypoints.http.server import serve
 from entrypoints.observability.metrics import Metrics
 from entrypoints.settings import Settings
 from entrypoints.web import pages
+from entrypoints.web.layout import CONTENT_SECURITY_POLICY
+from entrypoints.web.reference import ApiReference
 from shared_kernel.clock import Clock
 from shared_kernel.errors import Unavailable
 
@@ -66,6 +68,8 @@ async def build_api(settings: Settings, metrics: Metrics) -> tuple[Served, Async
         api_handlers=API_HANDLERS,
         root_handlers=[*system.route_handlers, *pages.route_handlers, *(system.development_handlers if settings.development else ())],
         lifespan=lambda: _api_lifespan(container, settings),
+        reference=ApiReference(),
+        reference_policy=CONTENT_SECURITY_POLICY,
     )
     return served, container
 

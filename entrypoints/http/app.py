@@ -12,6 +12,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from contracts.idempotency import IdempotentEffects
@@ -73,8 +74,13 @@ def create_app(
     api_handlers: Sequence[ControllerRouterHandler],
     root_handlers: Sequence[ControllerRouterHandler],
     lifespan: Lifespan,
+    reference: OpenAPIRenderPlugin | None = None,
+    reference_policy: str = "",
 ) -> Served:
-    """Return the app to serve, and the Litestar app inside it for those who enumerate its routes."""
+    """Return the app to serve, and the Litestar app inside it for those who enumerate its routes.
+
+    `reference` renders the API's description as a page at `/schema`, under the content security policy `reference_policy`.
+    """
 
     @asynccontextmanager
     async def run(_: Litestar) -> AsyncIterator[None]:
@@ -114,8 +120,13 @@ def create_app(
         openapi_config=OpenAPIConfig(
             title="Luneo",
             version="1",
-            openapi_router=Router("/schema", route_handlers=[], opt=unlimited("the published description of the API")),
-            render_plugins=[PublishedDescription()],
+            openapi_router=Router(
+                "/schema",
+                route_handlers=[],
+                opt=unlimited("the published description of the API"),
+                response_headers={"Content-Security-Policy": reference_policy} if reference_policy else None,
+            ),
+            render_plugins=[*([reference] if reference else []), PublishedDescription()],
             use_handler_docstrings=True,
         ),
         debug=False,

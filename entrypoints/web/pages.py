@@ -3,11 +3,7 @@
 Opening the link changes nothing, since mail scanners open links too: the button does.
 """
 
-import base64
-import hashlib
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 from dishka import FromDishka
@@ -24,19 +20,11 @@ from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHand
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.problems import status_of
 from entrypoints.http.routing import public
+from entrypoints.web.layout import CONTENT_SECURITY_POLICY, page
 from shared_kernel.errors import LuneoError
 from shared_kernel.principal import Principal
 
-_TEMPLATES = files("entrypoints.web").joinpath("templates")
-_STYLE = _TEMPLATES.joinpath("page.css").read_text(encoding="utf-8")
-_PAGE = Template(_TEMPLATES.joinpath("page.html").read_text(encoding="utf-8"))
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "Cache-Control": "no-store",
-}
+_HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
 _TEXTS = {
     "en": {
         "welcome": "Luneo is running",
@@ -71,7 +59,7 @@ class ConfirmForm(Body, frozen=True):
 async def index(request: Request[Principal, Any, Any]) -> Response[str]:
     """Say that Luneo runs, and where the API is described."""
     texts = _texts(request)
-    return _page(request, texts["welcome"], f'<p>{texts["api"]} <a href="/schema/openapi.json">/schema/openapi.json</a>.</p>')
+    return _page(request, texts["welcome"], f'<p>{texts["api"]} <a href="/schema">/schema</a>.</p>')
 
 
 @get("/verify-email", opt=public("its visitor has no account yet"), include_in_schema=False)
@@ -100,9 +88,9 @@ async def confirm(
         session = await handler(VerifyEmail(token=data.token, session=SessionKind.COOKIE, requested_by=principal))
     except LuneoError as error:
         return _page(request, texts["refused"], f"<p>{escape(error.detail)}</p>", status=status_of(error))
-    page = _page(request, texts["done"], f"<p>{texts['next']}</p>")
-    page.cookies = answers.signed_in(session).cookies
-    return page
+    answer = _page(request, texts["done"], f"<p>{texts['next']}</p>")
+    answer.cookies = answers.signed_in(session).cookies
+    return answer
 
 
 def _texts(request: Request[Principal, Any, Any]) -> dict[str, str]:
@@ -114,7 +102,7 @@ def _language(request: Request[Principal, Any, Any]) -> str:
 
 
 def _page(request: Request[Principal, Any, Any], title: str, body: str, *, status: int = 200) -> Response[str]:
-    html = _PAGE.substitute(language=_language(request), title=escape(title), style=_STYLE, body=body)
+    html = page(title, body, language=_language(request))
     return Response(html, status_code=status, media_type=MediaType.HTML, headers=_HEADERS)
 
 
