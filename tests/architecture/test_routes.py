@@ -20,6 +20,7 @@ NO_SUCCESS = {
     "verify_email": "its example's token is unknown: the whole path is tested in tests/http/test_identity.py",
     "refresh": "same",
 }
+ANSWERS_IN_TWO_FORMS = {"ask": "as JSON (`TurnAnswer`) or as a stream of events, as the caller accepts"}
 ENDS_THE_SESSION = {"log_out", "end_session", "switch_organization"}
 
 
@@ -54,6 +55,8 @@ async def test_every_route_has_a_summary_and_its_body_and_answer_are_typed(site:
             assert all(issubclass(k, Request) for k in kinds), f"{route}: {body.annotation}"
         answer = signature.return_type.annotation
         assert answer not in {Any, object, inspect.Signature.empty}, f"{route} does not say what it answers"
+        if route.in_api and Any in typing.get_args(answer):
+            assert route.name in ANSWERS_IN_TWO_FORMS, f"{route} answers {answer}"
         for kind in _kinds(answer):
             assert not issubclass(kind, msgspec.Struct) or issubclass(kind, Response), f"{route} answers with {kind}"
 
