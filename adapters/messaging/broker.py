@@ -7,11 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import dramatiq
+import structlog
 from dramatiq import Worker
 from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AsyncIO
 
+_logger = structlog.get_logger("luneo.deliveries")
 ACTOR = "deliver"
 DEFAULT_THREADS = 4
 Deliver = Callable[[UUID, UUID | None], Awaitable[None]]
@@ -63,7 +65,8 @@ class DeliveryBroker:
             tuple(
                 Worker(broker, queues={queue}, worker_threads=threads.get(queue, DEFAULT_THREADS), worker_timeout=1000)
                 for queue, broker in self._brokers.items()
-            )
+            ),
+            self._loop,
         )
 
     def close(self) -> None:
@@ -75,8 +78,9 @@ class DeliveryBroker:
 class DeliveryWorkers:
     """The workers of all queues. Every call blocks: use it from a thread."""
 
-    def __init__(self, workers: Sequence[Worker]) -> None:
+    def __init__(self, workers: Sequence[Worker], loop: "_OneLoop") -> None:
         self._workers = workers
+        self._loop = loop
 
     def start(self) -> None:
         """Start taking deliveries."""
@@ -84,9 +88,16 @@ class DeliveryWorkers:
             worker.start()
 
     def stop(self, timeout_milliseconds: int) -> None:
-        """Take no more; return when those that run have ended, or after the time-out."""
+        """Take no more; return when those that run have ended, or after the time-out. Never raises: Redis may be gone."""
         with ThreadPoolExecutor(len(self._workers)) as stopping:
-            list(stopping.map(lambda worker: worker.stop(timeout_milliseconds), self._workers))
+            list(stopping.map(lambda worker: self._stop(worker, timeout_milliseconds), self._workers))
+
+    def _stop(self, worker: Worker, timeout_milliseconds: int) -> None:
+        try:
+            worker.stop(timeout_milliseconds)
+        except Exception as error:  # noqa: BLE001 - what dramatiq could not give back is in Postgres; the process must end all the same
+            _logger.warning("worker_stopped_without_redis", reason=type(error).__name__)
+            self._loop.after_worker_shutdown(worker.broker, worker)
 
 
 class _OneLoop(AsyncIO):
@@ -114,6 +125,10 @@ class _OneLoop(AsyncIO):
             if self._running:
                 return
             thread = get_event_loop_thread()
-            if thread is not None and self._close is not None:
-                thread.run_coroutine(self._close())
-            super().after_worker_shutdown(broker, worker)  # type: ignore[no-untyped-call]
+            try:
+                if thread is not None and self._close is not None:
+                    thread.run_coroutine(self._close())
+            except Exception as error:  # noqa: BLE001 - nothing is delivered any more, and a loop that goes on would keep the process alive
+                _logger.warning("worker_closed_with_an_error", reason=type(error).__name__)
+            finally:
+                super().after_worker_shutdown(broker, worker)  # type: ignore[no-untyped-call]
