@@ -25,6 +25,7 @@ from domains.billing.model.usage import UsageEvent
 from shared_kernel.errors import Conflict, LuneoError
 from shared_kernel.unit_of_work import UnitOfWork
 
+# A subquery that gives a value is looked up by its key; `not exists` may be answered by hashing all events of the organisation.
 # `within_plan` compares with the limit, everybody else with the ceiling; a null bound is no bound.
 _HOLD: LiteralString = """
 with wanted as materialized (
@@ -32,7 +33,7 @@ with wanted as materialized (
     from unnest(%(metrics)s::text[], %(quantities)s::bigint[], %(event_ids)s::uuid[], %(once_for)s::uuid[])
       as w (metric, quantity, event_id, once_for)
    where w.once_for is null
-      or not exists (select from billing.usage_events e where e.organization_id = %(organization_id)s and e.id = w.event_id)
+      or (select 1 from billing.usage_events e where e.organization_id = %(organization_id)s and e.id = w.event_id) is null
 ), locked as materialized (
   select w.metric, w.quantity, w.event_id, w.once_for, c.period_start, c.period_end, c.limit_value,
          c.taken + w.quantity > case when %(within_plan)s then c.limit_value else c.ceiling end as refused
