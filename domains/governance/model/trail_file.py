@@ -5,10 +5,10 @@ line counts both.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from domains.governance.model.audit_entry import AuditEntry, PersonalValue
@@ -17,6 +17,7 @@ from domains.governance.model.canonical_json import as_json, canonical_json, tim
 from domains.governance.model.verification import Fault, FaultKind, TrailReport, TrailVerifier
 
 TRAIL_FORMAT = "luneo.audit-trail.v1"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,7 @@ class _Damaged(Exception):
 
 def _verified(lines: Iterable[str | bytes], expected_head: str | None) -> TrailReport:
     read = _read(lines)
-    first = next(read, None)
-    if first is None or first[1].get("format") != TRAIL_FORMAT:
-        raise _Damaged(f"the first line does not say {TRAIL_FORMAT}")
+    first = _first(read)
     verifier = TrailVerifier(_organization(first[1]), expected_head=expected_head)
     sealed_below = _number(first, "sealed_below")
     entries = seals = 0
@@ -102,10 +101,10 @@ def _verified(lines: Iterable[str | bytes], expected_head: str | None) -> TrailR
             raise _Damaged(f"line {line[0]} comes after the end")
         kind = line[1].get("type")
         if kind == "entry":
-            waiting.append(_decoded(line, _entry))
+            waiting.append(_decoded(line, _entry, entry_line))
             entries += 1
         elif kind == "seal":
-            verifier.check_seal(_decoded(line, _seal), waiting)
+            verifier.check_seal(_decoded(line, _seal, seal_line), waiting)
             waiting = []
             seals += 1
         elif kind == "end":
@@ -123,6 +122,16 @@ def _verified(lines: Iterable[str | bytes], expected_head: str | None) -> TrailR
 
 
 _Line = tuple[int, dict[str, Any]]
+_HEADER = frozenset({"type", "format", "organization_id", "sealed_below", "exported_at"})
+
+
+def _first(read: Iterator[_Line]) -> _Line:
+    first = next(read, None)
+    if first is None or first[1].get("format") != TRAIL_FORMAT:
+        raise _Damaged(f"the first line does not say {TRAIL_FORMAT}")
+    if first[1].keys() != _HEADER or first[1]["type"] != "trail":
+        raise _Damaged("the first line holds something else than its type says")
+    return first
 
 
 def _read(lines: Iterable[str | bytes]) -> Iterator[_Line]:
@@ -138,11 +147,16 @@ def _read(lines: Iterable[str | bytes]) -> Iterator[_Line]:
         yield number, value
 
 
-def _decoded(line: _Line, decode: Any) -> Any:  # noqa: ANN401 - one of the two below
+def _decoded(line: _Line, decode: Callable[[Mapping[str, Any]], _T], encode: Callable[[_T], bytes]) -> _T:
+    """Return what the line holds. It holds nothing else: what no hash covers could be taken for a part of the trail."""
     try:
-        return decode(line[1])
+        value = decode(line[1])
+        whole = json.loads(encode(value)) == line[1]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise _Damaged(f"line {line[0]} does not hold what its type says") from error
+    if not whole:
+        raise _Damaged(f"line {line[0]} holds something else than its type says")
+    return value
 
 
 def _entry(line: Mapping[str, Any]) -> AuditEntry:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -272,6 +273,17 @@ async def test_a_damaged_file_is_said_to_be_damaged() -> None:
         report = verify_file(damaged)
         assert report.fault is not None
         assert report.fault.kind is FaultKind.FILE_DAMAGED
+
+
+async def test_no_line_of_a_file_may_say_what_no_hash_covers() -> None:
+    world = await sealed_world()
+    whole = await lines(world.export(ExportAuditTrail(requested_by=principal())))
+    for number, line in enumerate(whole[:-1]):
+        for added in ({"remark": "seen and approved"}, {"format": "luneo.audit-entry.v0"}, {"Action": "agent.deleted"}):
+            said = json.dumps({**json.loads(line), **added}).encode()
+            report = verify_file([*whole[:number], said, *whole[number + 1 :]])
+            assert report.fault is not None, said
+            assert report.fault.kind is FaultKind.FILE_DAMAGED
 
 
 async def test_entries_are_listed_newest_first_by_pages_and_filtered() -> None:
