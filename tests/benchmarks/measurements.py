@@ -115,7 +115,7 @@ def _chunk_figure(installation: Installation, effort: Effort, costs: dict[int, t
     """What one more chunk of a stream costs us, above reading it with the client library alone."""
     more = PIECES[2] - PIECES[1]
     library = uvloop.run(_library_chunk_milliseconds(installation.upstream, effort.stream_turns // 4))
-    ours, floor = ((costs[250][side] - costs[50][side]) / more - library for side in (0, 1))
+    ours = (costs[PIECES[2]][0] - costs[PIECES[1]][0]) / more - library
     return Figure(name="own CPU per streamed chunk, above the client library", value=ours, unit="ms", budget=0.04)
 
 
