@@ -82,11 +82,7 @@ class RedisTurnEventLog:
         streams = cast("dict[bytes, list[list[tuple[bytes, dict[bytes, bytes]]]]]", answer)
         # {stream: [[(b"7-0", {b"e": events}), …]]}, empty when nothing came
         return [
-            event
-            for chunks in streams.values()
-            for entries in chunks
-            for _, fields in entries
-            for event in _DECODER.decode(fields[b"e"])
+            event for chunks in streams.values() for entries in chunks for _, fields in entries for event in _DECODER.decode(fields[b"e"])
         ]
 
     def _key(self, organization_id: UUID, turn_id: UUID) -> str:
