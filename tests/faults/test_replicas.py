@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.faults import books
 from tests.faults.installation import QUESTION, Installation, LuneoProcess, Servers, installation, wait_until
@@ -67,6 +68,31 @@ async def test_resuming_on_the_other_replica_tells_every_event_once(luneo: Insta
     assert whole.events == stream.events
     assert [*heard_so_far, *rest.events] == stream.events
     assert stored.events == stream.events
+
+
+async def test_who_follows_elsewhere_while_redis_is_emptied_is_told_the_stored_answer(luneo: Installation, replicas: Replicas) -> None:
+    here, there = replicas.apis
+    async with (
+        Visitor.at(here.base_url, luneo.demo.api_key, luneo.demo.agent_id) as visitor,
+        Visitor.at(there.base_url, luneo.demo.api_key, luneo.demo.agent_id) as elsewhere,
+    ):
+        here.plan.make("hold", "generate.first_words")
+        async with visitor.asking(await visitor.converse(), QUESTION) as (stream, events):
+            async for event in events:
+                if event.name == "answer.delta":
+                    break
+            await asyncio.to_thread(here.plan.until_reached)
+            with redis.Redis.from_url(luneo.environment["LUNEO_REDIS_URL"]) as emptied:
+                emptied.flushall()
+            following = asyncio.ensure_future(elsewhere.resume(stream.turn_id))
+            here.plan.forget()
+            async for _ in events:
+                pass
+        async with asyncio.timeout(20):
+            followed = await following
+    assert stream.names[-1] == "turn.completed"
+    assert followed.names == ["answer.completed", "turn.completed"]
+    assert followed.events == stream.events[-2:]
 
 
 async def test_a_stop_sent_to_the_other_replica_stops(luneo: Installation, replicas: Replicas) -> None:
