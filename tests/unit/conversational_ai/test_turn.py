@@ -33,6 +33,7 @@ from domains.conversational_ai.use_cases.stop_turn import StopTurn
 from shared_kernel.errors import InvalidInput, NotFound, Unavailable
 from shared_kernel.identifiers import new_id
 from tests.fakes.generative_model import Pause
+from tests.fakes.turn_event_log import InMemoryTurnEventLog
 from tests.fakes.turns import InMemoryTurnRunners
 from tests.port_contracts.quotas import events, of
 from tests.port_contracts.turns import answering_agent
@@ -401,6 +402,20 @@ class TestFailed:
         assert (await house.record(asked.turn_id)) == record
         assert await house.books() == (0, 0)
         assert len(house.kept.published) == 1
+
+    @pytest.mark.parametrize("after", [0, 2, 7])
+    async def test_whoever_resumes_after_the_sweeper_is_told_the_end(self, after: int) -> None:
+        pause = Pause()
+        house = await TurnHouse.make(["Nine ", pause])
+        asked = await house.replica().ask(house.message())
+        await until(pause.reached)
+        house.clock.at += timedelta(seconds=21)
+        assert await house.sweeper()() == 1
+        house.log = InMemoryTurnEventLog()  # the process died before its events reached the log
+        resumed = [event async for batch in await house.replica().follow(house.caller, asked.turn_id, after=after) for event in batch]
+        assert [(event.name, event.sequence) for event in resumed] == [("turn.failed", after + 1)]
+        pause.go_on.set()
+        await answered(asked)
 
     async def test_an_answer_after_the_reservation_expired_loses(self) -> None:
         pause = Pause()
