@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
 
 from contracts.http.base import FieldProblem, Problem
 from shared_kernel.errors import (
@@ -54,6 +54,8 @@ _TITLES: Mapping[int, tuple[str, str]] = {
     429: ("rate_limited", "Too many requests"),
 }
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
+#: What the framework says of a client that leaves while it sends: no defect of ours, and anybody could fill the log with it.
+_LEFT = "client disconnected prematurely"
 _logger = structlog.get_logger("luneo.http")
 
 
@@ -79,6 +81,8 @@ def problem_of(error: Exception, request_id: str) -> Problem:
     if isinstance(error, ValidationException):
         fields = _field_errors(error)
         return _problem(422, "validation_failed", "; ".join(f"{f.field}: {f.detail}" for f in fields) or error.detail, request_id, fields)
+    if isinstance(error, InternalServerException) and error.detail == _LEFT:
+        return _problem(400, "bad_request", "The request ended before it was whole", request_id)
     if isinstance(error, HTTPException):
         if error.status_code == 400 and _is_undecodable(error):  # noqa: PLR2004
             return _problem(400, "malformed_json", "The body is not valid JSON", request_id)
