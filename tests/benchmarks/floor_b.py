@@ -1,12 +1,13 @@
 """Floor B: the least that a stored turn takes with the same libraries: `python -m tests.benchmarks.floor_b PORT DSN UPSTREAM`.
 
-Litestar, one read of the history, the model called by plain aiohttp, question and answer written as one statement. No accounts, no
-quota, no metering, no row-level security, no resumable stream.
+Litestar, one look-up of the caller's key, one read of the history, the model called by plain aiohttp, question and answer written as one
+statement. No roles, no revocation, no quota, no metering, no row-level security, no resumable stream.
 """
 
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ import msgspec
 import uvicorn
 import uvloop
 from litestar import Litestar, Request, Response, post
+from litestar.exceptions import NotAuthorizedException
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
 from psycopg.rows import tuple_row
@@ -26,9 +28,11 @@ SCHEMA = """
 create schema floor;
 create table floor.messages (like conversational_ai.messages including all);
 create index on floor.messages (conversation_id, id);
+create table floor.keys (digest bytea primary key, owner uuid not null);
 grant usage on schema floor to luneo_app;
-grant select, insert on floor.messages to luneo_app
+grant select, insert on floor.messages, floor.keys to luneo_app
 """
+_CALLER = "select owner from floor.keys where digest = %s"
 _HISTORY = "select role, content from floor.messages where conversation_id = %s order by id desc limit 10"
 _WRITE = """
 insert into floor.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
@@ -79,6 +83,14 @@ class Floor:
             app.state.floor = self
             yield
 
+    async def caller(self, authorization: str) -> UUID:
+        async with self.pool.connection() as connection:
+            found = await (await connection.execute(_CALLER, (sha256(authorization.encode()).digest(),))).fetchone()
+        if found is None:
+            raise NotAuthorizedException
+        owner: UUID = found[0]
+        return owner
+
     async def answer(self, conversation: UUID, ask: Ask) -> AsyncIterator[str]:
         async with self.pool.connection() as connection:
             past = await (await connection.execute(_HISTORY, (conversation,))).fetchall()
@@ -111,6 +123,7 @@ class Floor:
 @post("/conversations/{conversation_id:uuid}/messages", status_code=200)
 async def turn(conversation_id: FromPath[UUID], data: JSONBody[Ask], request: Request[Any, Any, Any]) -> Response[Any]:
     floor: Floor = request.app.state.floor
+    await floor.caller(request.headers.get("authorization", ""))
     if request.headers.get("accept") == "text/event-stream":
         return Stream(floor.events(conversation_id, data), media_type="text/event-stream")
     return Response({"content": "".join([text async for text in floor.answer(conversation_id, data)])}, media_type="application/json")

@@ -31,6 +31,7 @@ from tests.benchmarks.client import Connection, Target
 
 CLIENTS = 8
 _START_SECONDS = 30.0
+_FLOOR_KEY = "Bearer floor"
 _QUESTION = "What is the answer to the great question of life, the universe and everything?"
 
 
@@ -103,6 +104,7 @@ class Installation:
             with psycopg.connect(superuser, autocommit=True) as connection:
                 for statement in floor_b.SCHEMA.split(";"):
                     connection.execute(statement.encode())
+                connection.execute("insert into floor.keys values (sha256(%s), %s)", (_FLOOR_KEY.encode(), new_id()))
             model = Process(["-m", "tests.benchmarks.upstream", str(port := free_port())], port, {}, folder / "upstream.log")
             stack.callback(model.stop)
             model.wait_until_serving()
@@ -172,12 +174,13 @@ class Installation:
         for _ in range(clients):
             conversation = await self.call(base_url, "/api/v1/conversations", {"agent_id": str(self.agents[pieces])})
             paths.append(f"/api/v1/conversations/{conversation['id']}/messages")
-        return Target(base_url, paths, json.dumps({"content": _QUESTION}).encode(), self._headers)
+        return Target(base_url, paths, json.dumps({"content": _QUESTION}).encode(), await self._session(base_url))
 
     def floor_target(self, base_url: str, pieces: int, *, clients: int = CLIENTS) -> Target:
         """Return where `clients` clients send turns to floor B."""
         paths = [f"/conversations/{new_id()}/messages" for _ in range(clients)]
-        return Target(base_url, paths, json.dumps({"content": _QUESTION, "model": f"pieces-{pieces}"}).encode(), {})
+        body = json.dumps({"content": _QUESTION, "model": f"pieces-{pieces}"}).encode()
+        return Target(base_url, paths, body, {"authorization": _FLOOR_KEY})
 
     async def call(self, base_url: str, path: str, body: object) -> dict[str, Any]:
         """Return what the API answers to a POST."""
@@ -188,6 +191,12 @@ class Installation:
             raise RuntimeError(f"{path} answered {answer.status}: {answer.body!r}")
         found: dict[str, Any] = json.loads(answer.body)
         return found
+
+    async def _session(self, base_url: str) -> dict[str, str]:
+        """Sign the demo's owner in: a person's turn, as the budget means it; a call with an API key is metered besides."""
+        body = {"email": self.demo.email, "password": self.demo.password, "session": "token"}
+        session = await self.call(base_url, "/api/v1/auth/login", body)
+        return {"authorization": f"Bearer {session['access_token']}"}
 
     @property
     def _headers(self) -> dict[str, str]:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.http.test_identity import PASSWORD, Site, open_site
+from tests.http.test_identity import Site, open_site
+from tests.port_contracts.identity_contract import PASSWORD
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

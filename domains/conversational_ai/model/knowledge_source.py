@@ -81,7 +81,7 @@ class QuestionsContent:
             problems.append(problem_with(f"pairs.{i}.question", pair.question, minimum=1, maximum=QUESTION_LENGTH))
             problems.append(problem_with(f"pairs.{i}.answer", pair.answer, minimum=1, maximum=ANSWER_LENGTH))
         if sum(len(pair.question) + len(pair.answer) for pair in self.pairs) > PAIRS_LENGTH:
-            problems.append(FieldError("pairs", "too_long", f"must hold at most {PAIRS_LENGTH} characters together: make two sources of it"))
+            problems.append(FieldError("pairs", "too_long", f"must hold at most {PAIRS_LENGTH} characters together: make two of it"))
         refuse(problems)
 
     @property

@@ -34,13 +34,17 @@ MAXIMUM_CLIENT_ID_LENGTH = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskQuestion:
-    """A visitor's message. `client_message_id` makes it unique in the conversation, `idempotency_key` among the caller's requests."""
+    """A visitor's message. `client_message_id` makes it unique in the conversation, `idempotency_key` among the caller's requests.
+
+    `streamed` says that the caller follows the answer as it comes, and may come back for the rest of it on another replica.
+    """
 
     conversation_id: UUID
     content: str
     requested_by: Principal
     client_message_id: str | None = None
     idempotency_key: str | None = None
+    streamed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class AskQuestionHandler:
             if before is None:
                 raise
             return await self._again(command, question, before)
-        return AskedTurn(question.turn_id, self.running.start(opened).follow(), repeated=False)
+        return AskedTurn(question.turn_id, self.running.start(opened, streamed=command.streamed).follow(), repeated=False)
 
     def _question(self, command: AskQuestion) -> Question:
         content = command.content.strip()

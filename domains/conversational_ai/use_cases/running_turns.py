@@ -52,12 +52,17 @@ class RunningTurns:
     runner_id: UUID = field(default_factory=new_id)
     _turns: dict[UUID, RunningTurn] = field(default_factory=dict)
 
-    def start(self, turn: OpenedTurn) -> TurnStream:
-        """Run `turn` in a task of its own and return its stream."""
+    def start(self, turn: OpenedTurn, *, streamed: bool) -> TurnStream:
+        """Run `turn` in a task of its own and return its stream.
+
+        The events of a `streamed` turn also go to the log that other replicas read. Whoever waits for the whole answer never resumes in the
+        middle of it: the stored answer is enough.
+        """
         organization_id, turn_id = turn.question.asked_by.tenant, turn.question.turn_id
 
         def log(event: LoggedEvent) -> None:
-            self.sink.put(organization_id, turn_id, event)
+            if streamed:
+                self.sink.put(organization_id, turn_id, event)
 
         stream = TurnStream(turn_id, log)
         control = TurnControl()

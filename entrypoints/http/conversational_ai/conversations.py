@@ -152,6 +152,7 @@ async def ask(
             content=data.content,
             client_message_id=data.client_message_id,
             idempotency_key=key_of(request.headers),
+            streamed=_wants_stream(request),
             requested_by=principal,
         )
     )

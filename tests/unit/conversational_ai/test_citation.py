@@ -10,9 +10,13 @@ from shared_kernel.identifiers import new_id
 
 SOURCE = new_id()
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=600) | st.lists(
-    st.sampled_from(["Le plan Pro coûte 49 €.", "Ask us!", "\n", " ", "Version 2.0 is out.", "Straße?", "…", "ǅ", "\u0301", "第一章。"]), min_size=1, max_size=20
+    st.sampled_from(["Le plan Pro coûte 49 €.", "Ask us!", "\n", " ", "Version 2.0 is out.", "Straße?", "…", "ǅ", "\u0301", "第一章。"]),
+    min_size=1,
+    max_size=20,
 ).map("".join)
-MARKS = st.lists(st.sampled_from(["[1]", "[2]", "[3]", "[0]", "[99]", "[007]", "[1", "]", "The Pro plan costs 49. ", "rien "]), max_size=15).map("".join)
+MARKS = st.lists(
+    st.sampled_from(["[1]", "[2]", "[3]", "[0]", "[99]", "[007]", "[1", "]", "The Pro plan costs 49. ", "rien "]), max_size=15
+).map("".join)
 
 
 def passage(number: int, text: str, start: int | None = 0, score: float = 0.87654) -> CitablePassage:
