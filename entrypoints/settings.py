@@ -261,6 +261,8 @@ class Settings:
         if self.mode is Mode.PRODUCTION:
             if any(key.startswith(GENERATED) for key in self.secret_key):
                 problems.append("LUNEO_SECRET_KEY: production refuses a secret that `luneo up` generated; make one of your own")
+            if not self.public_url.startswith("https://") and urlsplit(self.public_url).hostname not in {"127.0.0.1", "localhost", "::1"}:
+                problems.append("LUNEO_PUBLIC_URL: must begin with https:// in production, or name this machine alone")
             if self.smtp_url is None:
                 problems.append("LUNEO_SMTP_URL: is missing; the development mailbox is refused in production")
         return problems

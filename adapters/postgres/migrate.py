@@ -109,12 +109,27 @@ def _upgrade(dsn: str, revision: str) -> None:
         configuration = Config()
         configuration.set_main_option("script_location", str(VERSIONS.parent).replace("%", "%%"))
         configuration.attributes["connection"] = connection
+        _let_platform_own_functions(connection, allowed=True)
         if revision == "head" or (revision.isdigit() and revision >= (_revision(connection) or "")):
             command.upgrade(configuration, revision)
         else:
             command.downgrade(configuration, revision)
-        connection.commit()
+        _let_platform_own_functions(connection, allowed=False)
     engine.dispose()
+
+
+def _let_platform_own_functions(connection: Connection, *, allowed: bool) -> None:
+    """Let `luneo_platform` be given the look-up functions while migrating, and make nothing of its own otherwise.
+
+    Postgres wants the new owner of a function to have CREATE on its schema, at that moment alone.
+    """
+    schemas = connection.execute(
+        text("select nspname from pg_namespace where nspowner = 'luneo_owner'::regrole and nspname <> 'luneo'")
+    ).scalars()
+    for schema in schemas.all():
+        verb, preposition = ("grant", "to") if allowed else ("revoke", "from")
+        connection.execute(text(f"{verb} create on schema {schema} {preposition} luneo_platform"))
+    connection.commit()
 
 
 def _revision(connection: Connection) -> str | None:

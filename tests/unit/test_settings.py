@@ -82,6 +82,13 @@ def test_production_refuses_the_development_mailbox() -> None:
     assert problems(without_mail) == ["LUNEO_SMTP_URL: is missing; the development mailbox is refused in production"]
 
 
+def test_production_refuses_to_be_reached_without_encryption() -> None:
+    assert problems({**PRODUCTION, "LUNEO_PUBLIC_URL": "http://luneo.example"}) == [
+        "LUNEO_PUBLIC_URL: must begin with https:// in production, or name this machine alone"
+    ]
+    assert Settings.load({**PRODUCTION, "LUNEO_PUBLIC_URL": "https://luneo.example"}).secure_cookies
+
+
 def test_production_does_not_raise_rate_limits() -> None:
     assert Settings.load(PRODUCTION).rate_limit_factor == 1
 

@@ -31,14 +31,13 @@ class Password:
         """Return a new password.
 
         It has 8 to 128 characters, is not one of the most common ones, and is none of `personal` (the e-mail, its local part, names).
-        There are no
-        rules of composition. Raises `InvalidInput`.
+        There are no rules of composition. Raises `InvalidInput`.
         """
         password = unicodedata.normalize("NFKC", text)
         if not MINIMUM_LENGTH <= len(password) <= MAXIMUM_LENGTH:
             raise InvalidInput(FieldError("password", "password_length", f"A password has {MINIMUM_LENGTH} to {MAXIMUM_LENGTH} characters"))
         simplified = _simplified(password)
-        if simplified in _most_common() or len(set(simplified)) == 1:
+        if simplified in _most_common() or len(set(simplified)) <= 1:
             raise InvalidInput(FieldError("password", "password_too_common", "Too many people use this password; choose another"))
         guesses = {_simplified(word) for whole in personal for word in (whole, whole.partition("@")[0])}
         if simplified in guesses - {""}:

@@ -189,7 +189,7 @@ async def stop_turn(turn_id: FromPath[UUID], principal: NamedDependency[Principa
 
 
 def _wants_stream(request: Request[Principal, Any, Any]) -> bool:
-    return MEDIA_TYPE in request.headers.get("accept", "")
+    return MEDIA_TYPE in request.headers.get("accept", "").lower()
 
 
 def _last_event_id(request: Request[Principal, Any, Any]) -> int:

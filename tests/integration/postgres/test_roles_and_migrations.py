@@ -68,3 +68,11 @@ def test_the_application_must_not_migrate_itself(database_url: str) -> None:
         migrate(database_url, None)
     with pytest.raises(MigrationRefused, match="another login"):
         migrate(database_url, database_url)
+
+
+def test_the_platform_role_makes_nothing_of_its_own(superuser_url: str) -> None:
+    with psycopg.connect(superuser_url, autocommit=True) as connection:
+        found = connection.execute(
+            "select nspname from pg_namespace where has_schema_privilege('luneo_platform', oid, 'create') and nspname not like 'pg\\_%'"
+        ).fetchall()
+    assert found == []

@@ -83,6 +83,7 @@ def test_good_passwords(text: str) -> None:
         ("PassWord", "password_too_common"),
         ("pass word", "password_too_common"),
         ("aaaaaaaaaaaa", "password_too_common"),
+        ("          ", "password_too_common"),
         ("ada.l@example.com", "password_personal"),
         ("ADA LOVELACE", "password_personal"),
         ("adalovelace", "password_personal"),
