@@ -82,6 +82,7 @@ Index(
     postgresql_where=text("idempotency_key is not null"),
 )
 Index("uq_turns_running", turns.c.organization_id, turns.c.conversation_id, unique=True, postgresql_where=text("state = 'running'"))
+Index("ix_turns_key_age", turns.c.started_at, postgresql_where=text("idempotency_key is not null"))
 Index("ix_turns_abandoned", turns.c.expires_at, turns.c.runner_id, postgresql_where=text("state = 'running'"))
 
 messages = Table(

@@ -125,6 +125,9 @@ insert into conversational_ai.turn_runners (id, heard_at) values (%(runner)s, %(
 excluded.heard_at
 """
 _LEAVE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where id = %(runner)s"
+_FORGET_KEYS: LiteralString = """
+update conversational_ai.turns set idempotency_key = null where idempotency_key is not null and started_at < %(before)s
+"""
 _GONE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where heard_at < %(before)s"
 _FORGET: LiteralString = """
 delete from conversational_ai.turn_runners r where heard_at < %(before)s
@@ -271,6 +274,17 @@ class PostgresAbandonedTurns:
     async def runners_are_gone(self, before: datetime) -> None:
         """Say that no process heard before `before` runs turns any more, so that what is left of theirs is failed at the next sweep."""
         await self._platform.rows(Principal.system(None), _GONE, {"before": before})
+
+
+class PostgresTurnKeys:
+    """Forgets keys, as the platform role."""
+
+    def __init__(self, platform: Database) -> None:
+        self._platform = platform
+
+    async def forget(self, before: datetime) -> None:
+        """Forget the keys of turns that began before `before`."""
+        await self._platform.rows(Principal.system(None, name="scheduler"), _FORGET_KEYS, {"before": before})
 
 
 class PostgresTurnRunners:

@@ -55,6 +55,14 @@ class AbandonedTurns(Protocol):
         ...
 
 
+class TurnKeys(Protocol):
+    """The idempotency keys of turns, over all organisations."""
+
+    async def forget(self, before: datetime) -> None:
+        """Forget the keys of turns that began before `before`: from then on a key may be used again. The turns themselves stay."""
+        ...
+
+
 class TurnRunners(Protocol):
     """The processes that run turns, by their heartbeats."""
 

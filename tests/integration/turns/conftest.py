@@ -39,6 +39,7 @@ class PostgresTurnWorld(TurnWorld):
     """One database; `superuser_url` makes agents and conversations without the use cases around them."""
 
     superuser_url: str
+    platform: Database
 
     async def run(self, statement: Any, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """Run one statement as the superuser."""
@@ -150,6 +151,7 @@ async def postgres_turn_world(database_url: str, superuser_url: str) -> AsyncIte
             abandoned=PostgresAbandonedTurns(platform),
             billing=billing,
             superuser_url=superuser_url,
+            platform=platform,
         )
     finally:
         await sessions.close()

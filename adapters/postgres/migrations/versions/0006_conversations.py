@@ -106,7 +106,8 @@ def upgrade() -> None:
         grant_app(f"conversational_ai.{table}", "select, insert, update" if table == "turns" else "select, insert")
     grant_app("conversational_ai.turn_runners")
     op.execute("grant select, update, delete on conversational_ai.turn_runners to luneo_platform")
-    allow("luneo_platform", "conversational_ai.turns", "select", name="platform")
+    allow("luneo_platform", "conversational_ai.turns", "select, update (idempotency_key)", name="platform")
+    op.execute("create index ix_turns_key_age on conversational_ai.turns (started_at) where idempotency_key is not null")
 
 
 def downgrade() -> None:
