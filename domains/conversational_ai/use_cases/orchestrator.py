@@ -162,7 +162,7 @@ class Orchestrator:
             language=language,
             temperature=turn.agent.temperature,
             max_tokens=turn.agent.max_tokens,
-            fallback=turn.agent.fallback,
+            fallback=_fallback(turn, language),
             end_user=None,
         )
 
@@ -305,6 +305,12 @@ def _storable(text: str) -> str:
 def _instructions(turn: OpenedTurn) -> str:
     parts = (turn.agent.instructions, turn.agent.custom_instructions, f"Tone: {turn.agent.tone}." if turn.agent.tone else "")
     return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def _fallback(turn: OpenedTurn, language: str) -> str:
+    """Return what to say when nothing was found: the agent's own words in its main language, else the model's."""
+    main = turn.agent.languages[0] if turn.agent.languages else language
+    return turn.agent.fallback if language == main else ""
 
 
 def _uncancel() -> None:

@@ -107,7 +107,7 @@ class TestCompleted:
         assert (out.quantity, out.cost_micro) == (500, 200_000)
 
     async def test_the_model_is_told_the_agent_the_question_and_the_passages(self) -> None:
-        agent = answering_agent(knowledge=(BASE,))
+        agent = replace(answering_agent(knowledge=(BASE,)), languages=("en", "fr"))
         house = await TurnHouse.make(["49 euros [1]."], agent=agent)
         house.retrieval.known = (passage(), passage(score=0.3, number=2))
         told_events = await answered(await house.replica().ask(house.message("How much is Pro?")))
@@ -150,6 +150,12 @@ class TestCompleted:
         house = await TurnHouse.make(["…"], language=fixed)
         await answered(await house.replica().ask(house.message(content)))
         assert house.model.requests[0].language == language
+
+    @pytest.mark.parametrize(("content", "fallback"), [("Combien ça coûte ?", "I do not know."), ("How much does it cost?", "")])
+    async def test_the_agents_own_words_for_nothing_found_are_in_its_main_language_alone(self, content: str, fallback: str) -> None:
+        house = await TurnHouse.make(["…"])
+        await answered(await house.replica().ask(house.message(content)))
+        assert house.model.requests[0].fallback == fallback, "in another language the model words it"
 
     async def test_history_is_newest_first_within_a_budget_of_tokens_and_told_oldest_first(self) -> None:
         long = "word " * 1_400
