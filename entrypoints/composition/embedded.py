@@ -61,7 +61,10 @@ class EmbeddedInstallation:
         self._postgres = EmbeddedPostgres(self.home / "postgres", self._secrets.get("postgres_superuser"), free_port(), home=self.home)
         self._valkey = EmbeddedValkey(self.home / "valkey", self._secrets.get("valkey"), free_port())
         self._index_port = free_port()
-        port = free_port(_preferred_port())
+        preferred = _preferred_port()
+        port = free_port(preferred)
+        if port != preferred:
+            report(f"Port {preferred} is taken: Luneo takes {port}.")
         self.addresses = EmbeddedAddresses(http_port=port, environment=self._environment(port))
 
     @staticmethod
