@@ -113,8 +113,7 @@ TEMPLATES: tuple[AgentTemplate, ...] = (
                 ),
                 greeting="Hello! I am the support assistant. How can I help you?",
                 fallback_message=(
-                    "I did not find the answer in our documentation, and I would rather not guess. "
-                    "Could you put your question another way?"
+                    "I did not find the answer in our documentation, and I would rather not guess. Could you put your question another way?"
                 ),
                 suggested_questions=(
                     "How do I change my order?",
