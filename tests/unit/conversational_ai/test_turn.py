@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -338,20 +339,18 @@ class TestFailed:
         assert [type(e) for e in house.observer.defects] == [ZeroDivisionError]
         assert await house.books() == (0, 0)
 
-    async def test_an_answer_that_cannot_be_stored_is_given_up_and_the_visitor_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        house = await TurnHouse.make(["Nine."])
-
-        def broken(_: str, __: object) -> None:
-            raise ValueError("a defect in citing")
-
-        monkeypatch.setattr(pipeline, "cite", broken)
+    async def test_an_answer_that_cannot_be_stored_is_given_up_and_the_visitor_told(self) -> None:
+        lie = AnswerFinished(
+            FinishReason.STOP, cast("int", None), 1, False, "scripted", "tests"
+        )  # breaks its port's promise
+        house = await TurnHouse.make(["Nine.", lie])
         asked = await house.replica().ask(house.message())
         last = (await answered(asked))[-1]
         assert (last.name, fields(last)["problem"]["code"]) == ("turn.failed", "internal_error")
         record = await house.record(asked.turn_id)
         assert (record.state, record.answer, record.last_sequence) == (TurnState.FAILED, None, last.sequence)
         assert await house.books() == (0, 0)
-        assert [type(e) for e in house.observer.defects] == [ValueError]
+        assert [type(e) for e in house.observer.defects] == [TypeError]
 
     async def test_a_shutdown_lets_it_finish(self) -> None:
         pause = Pause()
