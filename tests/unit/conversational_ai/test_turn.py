@@ -340,9 +340,7 @@ class TestFailed:
         assert await house.books() == (0, 0)
 
     async def test_an_answer_that_cannot_be_stored_is_given_up_and_the_visitor_told(self) -> None:
-        lie = AnswerFinished(
-            FinishReason.STOP, cast("int", None), 1, False, "scripted", "tests"
-        )  # breaks its port's promise
+        lie = AnswerFinished(FinishReason.STOP, cast("int", None), 1, False, "scripted", "tests")  # breaks its port's promise
         house = await TurnHouse.make(["Nine.", lie])
         asked = await house.replica().ask(house.message())
         last = (await answered(asked))[-1]
