@@ -7,7 +7,7 @@ nothing behind.
 Results are read after the block.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import LiteralString, Protocol
 from uuid import UUID
@@ -27,7 +27,15 @@ Connection = psycopg.AsyncConnection[Row]
 __all__ = ["Connection", "Database", "Executing", "Parameters", "Pending", "Pipeline", "Row", "tenant"]
 
 SET_TENANT: LiteralString = "select set_config('luneo.organization_id', %s, true)"
-_SET_TENANT_QUICKLY: LiteralString = SET_TENANT + ", set_config('synchronous_commit', 'off', true)"
+_QUICKLY: LiteralString = ", set_config('synchronous_commit', 'off', true)"
+_PLANNED_ONCE: LiteralString = ", set_config('plan_cache_mode', 'force_generic_plan', true)"
+_SET_TENANT: Mapping[tuple[bool, bool], LiteralString] = {
+    (True, False): SET_TENANT,
+    (True, True): SET_TENANT + _PLANNED_ONCE,
+    (False, False): SET_TENANT + _QUICKLY,
+    (False, True): SET_TENANT + _QUICKLY + _PLANNED_ONCE,
+}
+"""By durable, planned once."""
 
 
 class Executing(Protocol):
@@ -58,6 +66,25 @@ class Pipeline:
     async def execute(self, statement: LiteralString, parameters: Parameters = None) -> Pending:
         """Do as `queue` does, under the name that a connection has for it."""
         return self._round_trip.queue(statement, parameters)
+
+
+class Transaction:
+    """The block of `Database.pipeline`: what was queued in it is sent when it ends, and nothing when it raises."""
+
+    __slots__ = ("_database", "_principal", "_round_trip")
+
+    def __init__(self, database: "Database", principal: Principal, set_tenant: LiteralString) -> None:
+        self._database = database
+        self._principal = principal
+        self._round_trip = RoundTrip()
+        self._round_trip.queue(set_tenant, (str(principal.organization_id or ""),))
+
+    async def __aenter__(self) -> Pipeline:
+        return Pipeline(self._principal, self._round_trip)
+
+    async def __aexit__(self, exception_type: type[BaseException] | None, *_: object) -> None:
+        if exception_type is None:
+            await self._database.send(self._round_trip)
 
 
 class Database:
@@ -104,17 +131,18 @@ class Database:
         except psycopg.OperationalError as error:
             raise translated(error) from error
 
-    @asynccontextmanager
-    async def pipeline(self, principal: Principal, *, durable: bool = True) -> AsyncIterator[Pipeline]:
+    def pipeline(self, principal: Principal, *, durable: bool = True, planned_once: bool = False) -> "Transaction":
         """Open a transaction of the principal's organisation that is sent and committed in one round trip.
 
         One that is not `durable` is committed without waiting for the disk: a crash of the server may undo its last fraction of a second,
-        but what is committed later never survives without it.
+        but what is committed later never survives without it. The statements of one that is `planned_once` are not planned again for
+        each set of values, which costs more than some of them do: for statements that look everything up by its key.
         Raises what `refusals` makes of a failing statement: a context's own error, `Conflict`, or `Unavailable`.
         """
-        round_trip = RoundTrip()
-        round_trip.queue(SET_TENANT if durable else _SET_TENANT_QUICKLY, (str(principal.organization_id or ""),))
-        yield Pipeline(principal, round_trip)
+        return Transaction(self, principal, _SET_TENANT[durable, planned_once])
+
+    async def send(self, round_trip: RoundTrip) -> None:
+        """Send and commit what was queued. Raises as `pipeline` says."""
         try:
             connection = await self._lend()
             try:
@@ -130,7 +158,7 @@ class Database:
         """Return a connection that the server has not closed meanwhile; the pool replaces each that it has."""
         connection = await self._pool.getconn()
         for _ in range(self._pool.max_size):
-            if not hung_up(connection):
+            if connection.is_listening or not hung_up(connection):
                 break
             await self._pool.putconn(connection)
             connection = await self._pool.getconn()

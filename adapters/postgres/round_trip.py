@@ -5,8 +5,9 @@ them are queued in libpq and leave with the Sync, which commits them (PostgreSQL
 Connections, libpq, the adaptation of values and the errors are psycopg's; only its cursor is not used.
 """
 
+import asyncio
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, LiteralString, NamedTuple, TypeAlias
 
@@ -34,7 +35,11 @@ _NOT_RUN = ExecStatus.PIPELINE_ABORTED
 
 
 class RoundTripConnection(psycopg.AsyncConnection[Row]):
-    """A connection that remembers what it has prepared and how values are adapted."""
+    """A connection that remembers what it has prepared and how values are adapted, and keeps listening between round trips.
+
+    Registering a socket with the event loop for each answer and taking it out again costs as much as the answer; a socket that stays
+    registered also tells by itself, without being asked, that the server has hung up.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - psycopg's own arguments
         super().__init__(*args, **kwargs)
@@ -43,6 +48,46 @@ class RoundTripConnection(psycopg.AsyncConnection[Row]):
         set_json_dumps(msgspec.json.encode, self)
         set_json_loads(msgspec.json.decode, self)
         self.transformer = Transformer(self)
+        self._listening_on: int | None = None
+        self._awaited: asyncio.Future[None] | None = None
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether anything that arrives between round trips, such as the server's farewell, would be noticed."""
+        return self._listening_on is not None
+
+    async def readable(self) -> None:
+        """Wait until something has arrived."""
+        loop = asyncio.get_running_loop()
+        if self._listening_on is None:
+            self._listening_on = self.pgconn.socket
+            loop.add_reader(self._listening_on, self._arrived)
+        self._awaited = loop.create_future()
+        try:
+            await self._awaited
+        finally:
+            self._awaited = None
+
+    async def wait(self, gen: PQGen[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - psycopg's own
+        """Wait as psycopg does, which registers the socket for itself."""
+        self._listen_no_more()
+        return await super().wait(gen, *args, **kwargs)
+
+    async def close(self) -> None:
+        """Close the connection; the event loop must not hold a socket that is closed."""
+        self._listen_no_more()
+        await super().close()
+
+    def _arrived(self) -> None:
+        if self._awaited is None:  # nobody asked anything: the server has closed the connection, or says that it will
+            self._listen_no_more()
+        elif not self._awaited.done():
+            self._awaited.set_result(None)
+
+    def _listen_no_more(self) -> None:
+        if self._listening_on is not None:
+            asyncio.get_running_loop().remove_reader(self._listening_on)
+            self._listening_on = None
 
 
 class Pending:
@@ -142,7 +187,7 @@ class RoundTrip:
                 libpq.send_query_prepared(name, dumped, transformer.formats)
                 expected.append(pending)
             libpq.pipeline_sync()
-            results = await connection.wait(_exchange(libpq))
+            results = await _exchange(connection)
             libpq.exit_pipeline_mode()
         except BaseException:
             await connection.close()
@@ -165,15 +210,17 @@ def _settle(connection: RoundTripConnection, expected: Sequence[_Preparation | P
         raise errors.error_from_result(failed, encoding=connection.info.encoding)
 
 
-def _exchange(libpq: PGconn) -> PQGen[list[PGresult]]:
+async def _exchange(connection: RoundTripConnection) -> list[PGresult]:
     """Send what is queued and collect the result of each command, up to the Sync's."""
-    while libpq.flush():
-        if (yield Wait.RW) & Ready.R:
-            libpq.consume_input()
+    libpq = connection.pgconn
+    if libpq.flush():  # more than the socket takes at once
+        await connection.wait(_flush(libpq))
     results: list[PGresult] = []
     silent = False
     while True:
-        yield from _until_readable(libpq)
+        while libpq.is_busy():
+            await connection.readable()
+            libpq.consume_input()
         result = libpq.get_result()
         if result is None:  # a command's end; two in a row mean that nothing more will come
             if silent:
@@ -186,10 +233,10 @@ def _exchange(libpq: PGconn) -> PQGen[list[PGresult]]:
         results.append(result)
 
 
-def _until_readable(libpq: PGconn) -> Generator[Wait, Ready, None]:
-    while libpq.is_busy():
-        yield Wait.R
-        libpq.consume_input()
+def _flush(libpq: PGconn) -> PQGen[None]:
+    while libpq.flush():
+        if (yield Wait.RW) & Ready.R:
+            libpq.consume_input()
 
 
 @lru_cache(maxsize=1024)

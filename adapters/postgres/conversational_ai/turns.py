@@ -161,7 +161,7 @@ class PostgresTurns:
             "now": question.asked_at,
             "expires": question.expires_at,
         }
-        async with self._database.pipeline(caller) as pipeline:
+        async with self._database.pipeline(caller, planned_once=True) as pipeline:
             opened = await pipeline.queue(_OPEN, parameters)
             await self._quotas.reserve(
                 pipeline,
@@ -190,7 +190,7 @@ class PostgresTurns:
         answer = end.answer
         usage = answer.usage if answer else TokenUsage()
         place = {"organization": principal.tenant, "turn": end.turn_id, "conversation": end.conversation_id, "now": end.ended_at}
-        async with self._database.pipeline(principal) as pipeline:
+        async with self._database.pipeline(principal, planned_once=True) as pipeline:
             await pipeline.queue(
                 _END,
                 {
