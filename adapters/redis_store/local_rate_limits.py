@@ -4,10 +4,19 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from contracts.rate_limits import RateDecision, RateRule
 
 MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Permits:
+    """How many requests of a rule were `granted` at once (0 when it is refused), and the decision after the last of them."""
+
+    granted: int
+    decision: RateDecision
 
 
 class LocalRateLimits:
@@ -50,6 +59,20 @@ class LocalRateLimits:
             key=lambda candidate: candidate[0],
         )
         return decision(rule, allowed=True, remaining=remaining, reset=arrival - now, retry=0)
+
+    async def take(self, rule: RateRule, *, permits: int, returned: int) -> Permits:
+        """Put `returned` requests back, then count up to `permits` of them in this process: at least one, or none."""
+        now, key = int(self._now() * MICROSECONDS), (rule.name, rule.key)
+        free_at = max(self._arrivals.pop(key, 0) - returned * interval(rule), now)
+        granted = min((rule.window_seconds * MICROSECONDS - (free_at - now)) // interval(rule), permits)
+        if granted < 1:
+            self._remember(key, free_at)
+            retry = free_at + interval(rule) - rule.window_seconds * MICROSECONDS - now
+            return Permits(0, decision(rule, allowed=False, remaining=0, reset=free_at - now, retry=retry))
+        arrival = free_at + granted * interval(rule)
+        self._remember(key, arrival)
+        remaining = (rule.window_seconds * MICROSECONDS - (arrival - now)) // interval(rule)
+        return Permits(granted, decision(rule, allowed=True, remaining=remaining, reset=arrival - now, retry=0))
 
     async def give_back(self, rules: Sequence[RateRule]) -> None:
         """Take one request of this process back."""

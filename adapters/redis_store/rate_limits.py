@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from adapters.redis_store.connection import RedisConnection, RedisUnavailable
-from adapters.redis_store.local_rate_limits import MICROSECONDS, LocalRateLimits, decision, interval
+from adapters.redis_store.local_rate_limits import MICROSECONDS, LocalRateLimits, Permits, decision, interval
 from adapters.redis_store.scripts import Script
 from contracts.rate_limits import RateDecision, RateRule
 
@@ -33,6 +33,23 @@ for i, key in ipairs(KEYS) do
   if not least or remaining < least then nearest, least = i, remaining end
 end
 return {1, nearest - 1, least, arrivals[nearest] - now, 0}
+""")
+
+# The same for several requests of one rule, after some were put back. -> {how many are granted, remaining, reset, retry}
+_TAKE: Final = Script("""
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local window, interval, wanted, returned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local free_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') - returned * interval, now)
+local granted = math.min(math.floor((window - (free_at - now)) / interval), wanted)
+local arrival = free_at + math.max(granted, 0) * interval
+if arrival > now then
+  redis.call('SET', KEYS[1], string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000))
+else
+  redis.call('DEL', KEYS[1])
+end
+if granted < 1 then return {0, 0, free_at - now, free_at + interval - window - now} end
+return {granted, math.floor((window - (arrival - now)) / interval), arrival - now, 0}
 """)
 
 # The keys as above; one interval less each.
@@ -75,6 +92,18 @@ class RedisRateLimits:
             return self._local.decide(rules)
         allowed, which, remaining, reset, retry = answer
         return decision(rules[which], allowed=bool(allowed), remaining=remaining, reset=reset, retry=retry)
+
+    async def take(self, rule: RateRule, *, permits: int, returned: int) -> Permits:
+        """Put `returned` requests back and count up to `permits` in Redis; while Redis is gone, one in this process."""
+        arguments = (rule.window_seconds * MICROSECONDS, interval(rule), permits, returned)
+        try:
+            answer: list[int] = await self._connection.run(lambda redis: _TAKE(redis, [self._key(rule)], arguments))
+        except RedisUnavailable:
+            if self._on_fallback is not None:
+                self._on_fallback()
+            return await self._local.take(rule, permits=1, returned=0)
+        granted, remaining, reset, retry = answer
+        return Permits(granted, decision(rule, allowed=granted > 0, remaining=remaining, reset=reset, retry=retry))
 
     async def give_back(self, rules: Sequence[RateRule]) -> None:
         """Take one request back in Redis, or in this process while Redis is gone."""

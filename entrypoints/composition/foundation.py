@@ -18,6 +18,7 @@ from adapters.postgres.messaging.outbox import Outbox, Subscriber
 from adapters.postgres.roles import DatabaseRole
 from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from adapters.redis_store.connection import RedisConnection
+from adapters.redis_store.leased_rate_limits import LeasedRateLimits
 from adapters.redis_store.rate_limits import RedisRateLimits
 from adapters.redis_store.wake_ups import RedisWakeUps
 from contracts.governance.commands import AuditTrail
@@ -113,7 +114,7 @@ class FoundationProvider(Provider):
     @provide
     def rate_limits(self, redis: RedisConnection, metrics: Metrics) -> RateLimits:
         """Rate limits that all replicas share."""
-        return RedisRateLimits(redis, on_fallback=metrics.rate_limit_fell_back)
+        return LeasedRateLimits(RedisRateLimits(redis, on_fallback=metrics.rate_limit_fell_back))
 
     @provide
     async def wake_ups(self, redis: RedisConnection) -> AsyncIterator[WakeUps]:

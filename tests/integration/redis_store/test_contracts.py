@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.redis_store.connection import RedisConnection
+from adapters.redis_store.leased_rate_limits import LeasedRateLimits
 from adapters.redis_store.rate_limits import RedisRateLimits
 from adapters.redis_store.turn_event_log import KEPT_SECONDS, RedisTurnEventLog
 from adapters.redis_store.turn_stop_signals import RedisTurnStopSignals
@@ -70,6 +71,31 @@ class TestRedisRateLimits(_OnValkey, RateLimitsContract):
             keys = await connection.run(lambda redis: redis.keys("*"))
             assert any(b"by_address" in key for key in keys)
             assert not any(b"203.0.113" in key or b"example.org" in key for key in keys)
+
+
+class TestLeasedRateLimits(_OnValkey, RateLimitsContract):
+    """Leases on the adapter."""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[LeasedRateLimits]:
+        """Connect and return it."""
+
+        def fell_back() -> None:
+            raise AssertionError("Redis was there")
+
+        async with connected(self.server) as connection:
+            yield LeasedRateLimits(RedisRateLimits(connection, on_fallback=fell_back))
+
+    async def test_two_processes_together_let_through_what_the_rule_says(self) -> None:
+        async with self.open() as one, self.open() as other:
+            rules = [rule(500, window=50_000)]
+            allowed = 0
+            for _ in range(8):
+                decisions = await asyncio.gather(*(limits.check(rules) for _ in range(40) for limits in (one, other)))
+                allowed += sum(decision.allowed for decision in decisions)
+            while (await one.check(rules)).allowed or (await other.check(rules)).allowed:
+                allowed += 1
+            assert 500 - 2 * 5 <= allowed <= 500, "one lease per process may be held back"
 
 
 class TestRedisTurnEventLog(_OnValkey, TurnEventLogContract):
