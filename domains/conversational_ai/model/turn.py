@@ -69,6 +69,9 @@ class TurnTookTooLong(Unavailable):
     title = "The answer took too long"
 
 
+_MICROS_PER_MINOR_UNIT = 10_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsweringAgent:
     """What the published version of an agent says about answering. `cut_off` is the least similarity of a passage (-1 to 1)."""
@@ -134,6 +137,11 @@ class TokenUsage:
     cost_micros: int = 0
     currency: str = "EUR"
 
+    @property
+    def cost(self) -> int:
+        """What it cost in the currency's minor unit, rounded half up."""
+        return (self.cost_micros * 2 + _MICROS_PER_MINOR_UNIT) // (2 * _MICROS_PER_MINOR_UNIT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -156,6 +164,15 @@ class Failure:
     title: str
     detail: str
     retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOutcome:
+    """What became of a turn, for who asked: the answer or what there is of it, and why it failed when it did."""
+
+    state: TurnState
+    answer: Answer | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,3 +209,12 @@ class TurnRecord:
     last_sequence: int
     started_at: datetime
     ended_at: datetime | None
+
+    @property
+    def outcome(self) -> TurnOutcome:
+        """What became of it so far; a turn that failed for a reason that nobody wrote down was interrupted."""
+        failure = self.failure
+        if failure is None and self.state is TurnState.FAILED:
+            interrupted = TurnInterrupted()
+            failure = Failure(interrupted.code, interrupted.title, interrupted.detail, retryable=True)
+        return TurnOutcome(self.state, self.answer, failure if self.state is TurnState.FAILED else None)

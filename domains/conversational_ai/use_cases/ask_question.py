@@ -1,7 +1,7 @@
 """Ask an agent a question: authorise, reserve, store, and start the turn."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -16,6 +16,7 @@ from domains.conversational_ai.model.turn import (
     Question,
     TurnAlreadyAsked,
     TurnInProgress,
+    TurnOutcome,
     TurnRecord,
     TurnState,
 )
@@ -49,10 +50,11 @@ class AskQuestion:
 
 @dataclass(frozen=True, slots=True)
 class AskedTurn:
-    """The turn that answers: its events from the first on, and whether it was asked before."""
+    """The turn that answers, and whether it was asked before: followed by its `events` from the first on, or awaited whole by `outcome`."""
 
     turn_id: UUID
     events: AsyncIterator[tuple[LoggedEvent, ...]]
+    outcome: Callable[[], Awaitable[TurnOutcome]]
     repeated: bool
 
 
@@ -87,7 +89,8 @@ class AskQuestionHandler:
             if before is None:
                 raise
             return await self._again(command, question, before)
-        return AskedTurn(question.turn_id, self.running.start(opened, streamed=command.streamed).follow(), repeated=False)
+        running = self.running.start(opened, streamed=command.streamed)
+        return AskedTurn(question.turn_id, running.stream.follow(), running.outcome, repeated=False)
 
     def _question(self, command: AskQuestion) -> Question:
         content = command.content.strip()
@@ -138,4 +141,10 @@ class AskQuestionHandler:
         if command.idempotency_key is not None and before.state is TurnState.RUNNING:
             raise IdempotencyInProgress
         events = await self.follow(command.requested_by, before.id, after=0)
-        return AskedTurn(before.id, events, repeated=True)
+
+        async def outcome() -> TurnOutcome:
+            async for _ in events:
+                continue
+            return (await self.turns.get(command.requested_by, before.id)).outcome
+
+        return AskedTurn(before.id, events, outcome, repeated=True)

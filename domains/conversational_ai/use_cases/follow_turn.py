@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from uuid import UUID
 
-from domains.conversational_ai.model.turn import Failure, TurnInterrupted, TurnRecord, TurnState
+from domains.conversational_ai.model.turn import TurnRecord, TurnState
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent, TurnEventLog, TurnEventsMissing
 from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.orchestrator import message_fields, problem_fields, usage_fields
@@ -72,16 +72,15 @@ def stored_events(record: TurnRecord, *, after: int) -> list[LoggedEvent]:
     """
     events: list[LoggedEvent] = []
     stream = TurnStream(record.id, events.append)
+    outcome = record.outcome
     answer = {"message": message_fields(record.answer), "usage": usage_fields(record.answer.usage)} if record.answer else {}
     if record.state is TurnState.COMPLETED:
         stream.send("answer.completed", answer)
         stream.send("turn.completed", {"conversation_id": str(record.conversation_id)})
-    elif record.state is TurnState.STOPPED:
+    elif outcome.failure is None:
         stream.send("turn.stopped", answer)
     else:
-        interrupted = TurnInterrupted()
-        failure = record.failure or Failure(interrupted.code, interrupted.title, interrupted.detail, retryable=True)
-        stream.send("turn.failed", {"problem": problem_fields(failure), **answer})
+        stream.send("turn.failed", {"problem": problem_fields(outcome.failure), **answer})
     shift = max(record.last_sequence - len(events), 0) if record.last_sequence else after
     return [_renumbered(event, shift) for event in events]
 

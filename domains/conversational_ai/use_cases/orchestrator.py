@@ -20,6 +20,7 @@ from domains.conversational_ai.model.turn import (
     TurnEnd,
     TurnInterrupted,
     TurnNoLongerRunning,
+    TurnOutcome,
     TurnState,
     TurnTookTooLong,
 )
@@ -45,7 +46,6 @@ from shared_kernel.identifiers import new_id
 _HISTORY_TOKENS = 3_000
 _RETRY_SECONDS = 0.25
 _RETRY_SECONDS_MAXIMUM = 5.0
-_MICROS_PER_MINOR_UNIT = 10_000
 _DEFECT = Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
 
 
@@ -90,8 +90,8 @@ class Orchestrator:
     clock: Clock
     turn_seconds: float
 
-    async def answer(self, turn: OpenedTurn, stream: TurnStream, control: TurnControl) -> None:
-        """Run the steps retrieve, compose, generate and settle, streaming on the way; never raises.
+    async def answer(self, turn: OpenedTurn, stream: TurnStream, control: TurnControl) -> TurnOutcome:
+        """Run the steps retrieve, compose, generate and settle, streaming on the way; never raises. Return what became of the turn.
 
         The stream's terminal event is sent after the end was written. Cancelling the task ends the turn with what there is when
         a stop was asked for,
@@ -118,7 +118,7 @@ class Orchestrator:
             self.observer.defect(error)
             state, failure = TurnState.FAILED, _DEFECT
         control.finishing = True
-        await self._finish(turn, stream, progress, state, failure)
+        return await self._finish(turn, stream, progress, state, failure)
 
     async def _produce(self, turn: OpenedTurn, stream: TurnStream, progress: _Progress) -> None:
         language = turn.language or language_of(turn.question.content, turn.agent.languages)
@@ -178,17 +178,20 @@ class Orchestrator:
         if not progress.text.strip():
             raise ModelAnsweredNonsense("The model said nothing")
 
-    async def _finish(self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None) -> None:
+    async def _finish(
+        self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None
+    ) -> TurnOutcome:
         try:
             end = await self._settle(turn, stream, progress, state, failure)
         except (TurnNoLongerRunning, ReservationNotOpen, Unavailable) as error:
             # somebody else ended it (a sweeper, or the reservation expired): what is stored counts, and the visitor is told so
-            stream.send("turn.failed", {"problem": problem_fields(_failure(error, retryable=True))})
+            return _told(stream, _failure(error, retryable=True))
         except Exception as error:  # noqa: BLE001 - same as above
             self.observer.defect(error)
             await self._give_up(turn, stream)
-        else:
-            self.observer.ended(end, time.perf_counter() - progress.started)
+            return _told(stream, _DEFECT)
+        self.observer.ended(end, time.perf_counter() - progress.started)
+        return TurnOutcome(end.state, end.answer, end.failure)
 
     async def _settle(
         self, turn: OpenedTurn, stream: TurnStream, progress: _Progress, state: TurnState, failure: Failure | None
@@ -233,7 +236,6 @@ class Orchestrator:
             await self._write(end, turn)
         except Exception as error:  # noqa: BLE001 - the sweeper will find it
             self.observer.defect(error)
-        stream.send("turn.failed", {"problem": problem_fields(_DEFECT)})
 
     async def _write(self, end: TurnEnd, turn: OpenedTurn) -> None:
         """Write the end, again and again while the database does not answer, until the reservation expires.
@@ -319,6 +321,12 @@ def _uncancel() -> None:
         task.uncancel()
 
 
+def _told(stream: TurnStream, failure: Failure) -> TurnOutcome:
+    """Tell of a turn that failed without an answer."""
+    stream.send("turn.failed", {"problem": problem_fields(failure)})
+    return TurnOutcome(TurnState.FAILED, failure=failure)
+
+
 def _failure(error: LuneoError, *, retryable: bool) -> Failure:
     return Failure(error.code, error.title, error.detail, retryable)
 
@@ -353,13 +361,12 @@ def message_fields(answer: Answer) -> dict[str, object]:
 
 
 def usage_fields(usage: TokenUsage) -> dict[str, object]:
-    """Return what the answer took as clients see it; the cost in minor units is rounded half up."""
-    amount = (usage.cost_micros * 2 + _MICROS_PER_MINOR_UNIT) // (2 * _MICROS_PER_MINOR_UNIT)
+    """Return what the answer took as clients see it."""
     return {
         "tokens_in": usage.tokens_in,
         "tokens_out": usage.tokens_out,
         "estimated": usage.estimated,
-        "cost": {"amount": amount, "currency": usage.currency},
+        "cost": {"amount": usage.cost, "currency": usage.currency},
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from domains.conversational_ai.model.turn import OpenedTurn
+from domains.conversational_ai.model.turn import OpenedTurn, TurnOutcome
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent, TurnEventSink
 from domains.conversational_ai.ports.turn_stop_signals import TurnStopSignals
 from domains.conversational_ai.use_cases.orchestrator import Orchestrator, TurnControl
@@ -15,12 +15,16 @@ from shared_kernel.identifiers import new_id
 
 @dataclass(slots=True)
 class RunningTurn:
-    """One turn in its task."""
+    """One turn in its task, which returns how it ended."""
 
     organization_id: UUID
     stream: TurnStream
     control: TurnControl
-    task: asyncio.Task[None]
+    task: asyncio.Task[TurnOutcome]
+
+    async def outcome(self) -> TurnOutcome:
+        """Wait for the end; whoever no longer waits does not end the turn."""
+        return await asyncio.shield(self.task)
 
     def stop(self) -> None:
         """End the answer with what there is; without effect once the end is being written."""
@@ -52,8 +56,8 @@ class RunningTurns:
     runner_id: UUID = field(default_factory=new_id)
     _turns: dict[UUID, RunningTurn] = field(default_factory=dict)
 
-    def start(self, turn: OpenedTurn, *, streamed: bool) -> TurnStream:
-        """Run `turn` in a task of its own and return its stream.
+    def start(self, turn: OpenedTurn, *, streamed: bool) -> RunningTurn:
+        """Run `turn` in a task of its own.
 
         The events of a `streamed` turn also go to the log that other replicas read. Whoever waits for the whole answer never resumes in the
         middle of it: the stored answer is enough.
@@ -61,15 +65,14 @@ class RunningTurns:
         organization_id, turn_id = turn.question.asked_by.tenant, turn.question.turn_id
 
         def log(event: LoggedEvent) -> None:
-            if streamed:
-                self.sink.put(organization_id, turn_id, event)
+            self.sink.put(organization_id, turn_id, event)
 
-        stream = TurnStream(turn_id, log)
+        stream = TurnStream(turn_id, log if streamed else None)
         control = TurnControl()
         task = asyncio.get_running_loop().create_task(self.orchestrator.answer(turn, stream, control), name=f"turn-{turn_id}")
-        self._turns[turn_id] = RunningTurn(organization_id, stream, control, task)
+        running = self._turns[turn_id] = RunningTurn(organization_id, stream, control, task)
         task.add_done_callback(lambda _: self._turns.pop(turn_id, None))
-        return stream
+        return running
 
     def find(self, organization_id: UUID, turn_id: UUID) -> RunningTurn | None:
         """Return the organisation's turn when this process runs it."""

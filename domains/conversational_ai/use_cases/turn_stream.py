@@ -1,4 +1,4 @@
-"""The events of one turn as they are streamed: numbered, encoded once, followed by any number of readers."""
+"""The events of one turn as they are streamed: numbered, encoded once and only for who reads them, followed by any number of readers."""
 
 import asyncio
 import json
@@ -11,40 +11,50 @@ HEARTBEAT_SECONDS = 10.0
 TurnEventListener = Callable[[LoggedEvent], None]
 
 
+_ENCODED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_NO_FIELDS: Mapping[str, object] = {}
+
+
 class TurnStream:
     """Keeps a running turn's events in memory and wakes whoever follows them.
 
     `listener` hears every event at once (it feeds the log that other replicas read).
     """
 
-    def __init__(self, turn_id: UUID, listener: TurnEventListener) -> None:
+    def __init__(self, turn_id: UUID, listener: TurnEventListener | None = None) -> None:
         self.turn_id = turn_id
         self._listener = listener
         self._prefix = f'{{"turn_id":"{turn_id}","sequence":'
-        self._events: list[LoggedEvent] = []
+        self._sent: list[tuple[str, Mapping[str, object]]] = []
+        self._encoded: list[LoggedEvent] = []
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
     def last_sequence(self) -> int:
         """The number of the newest event; 0 before the first."""
-        return len(self._events)
+        return len(self._sent)
 
     @property
     def closed(self) -> bool:
         """Whether the terminal event was sent."""
-        return bool(self._events) and self._events[-1].name in TERMINAL_EVENTS
+        return bool(self._sent) and self._sent[-1][0] in TERMINAL_EVENTS
 
-    def send(self, name: str, fields: Mapping[str, object] | None = None) -> None:
-        """Add an event; `fields` are JSON values beside `turn_id` and `sequence`."""
-        sequence = len(self._events) + 1
-        rest = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:] if fields else "}"
-        data = f"{self._prefix}{sequence}{',' if fields else ''}{rest}".encode()
-        event = LoggedEvent(sequence, name, data)
-        self._events.append(event)
-        self._listener(event)
+    def send(self, name: str, fields: Mapping[str, object] = _NO_FIELDS) -> None:
+        """Add an event; `fields` are JSON values beside `turn_id` and `sequence`, and are not changed any more."""
+        self._sent.append((name, fields))
+        if self._listener is not None:
+            self._listener(self._events()[-1])
         for waiting in self._waiting:
             _wake(waiting)
         self._waiting.clear()
+
+    def _events(self) -> list[LoggedEvent]:
+        """Return all events, encoding those that nobody has read yet."""
+        for sequence in range(len(self._encoded) + 1, len(self._sent) + 1):
+            name, fields = self._sent[sequence - 1]
+            rest = f",{_ENCODED(fields)[1:]}" if fields else "}"
+            self._encoded.append(LoggedEvent(sequence, name, f"{self._prefix}{sequence}{rest}".encode()))
+        return self._encoded
 
     async def follow(self, after: int = 0) -> AsyncIterator[tuple[LoggedEvent, ...]]:
         """Yield the events after sequence `after`, all that are there at once together, until the terminal one.
@@ -53,9 +63,9 @@ class TurnStream:
         """
         position = max(after, 0)
         while True:
-            if position < len(self._events):
-                batch = tuple(self._events[position:])
-                position = len(self._events)
+            if position < len(self._sent):
+                batch = tuple(self._events()[position:])
+                position = len(self._sent)
                 yield batch
                 if batch[-1].name in TERMINAL_EVENTS:
                     return
@@ -71,7 +81,7 @@ class TurnStream:
             finally:
                 heartbeat.cancel()
                 self._waiting.discard(waiting)
-            if position == len(self._events):
+            if position == len(self._sent):
                 yield ()
 
 

@@ -1,6 +1,5 @@
 """Conversations, messages and turns."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +12,13 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
+from contracts.http.base import Money
 from contracts.http.conversations import (
     AskBody,
+    CitationBody,
     ConversationBody,
     ConversationList,
+    LocatorBody,
     MessageBody,
     MessageList,
     StartConversationBody,
@@ -27,12 +29,13 @@ from contracts.http.conversations import (
     UsageBody,
 )
 from contracts.identity.permissions import Permission
-from domains.conversational_ai.model.turn import TurnRecord, TurnState
+from domains.conversational_ai.model.citation import Citation
+from domains.conversational_ai.model.turn import Answer, Failure, TokenUsage, TurnRecord, TurnState
 from domains.conversational_ai.ports.conversations import ConversationReading, ConversationSummary
 from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
-from domains.conversational_ai.use_cases.orchestrator import citation_fields, message_fields, problem_fields, usage_fields
+from domains.conversational_ai.use_cases.orchestrator import problem_fields
 from domains.conversational_ai.use_cases.start_conversation import StartConversation, StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurn, StopTurnHandler
 from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE, wire
@@ -48,10 +51,10 @@ _TAGS = ["Conversations"]
 class _TurnFailed(Unavailable):
     """A turn ended without an answer; carries the code of what went wrong."""
 
-    def __init__(self, problem: Mapping[str, Any]) -> None:
-        super().__init__(str(problem.get("detail", "")))
-        self.code = str(problem.get("code", "turn_failed"))  # type: ignore[misc]
-        self.title = str(problem.get("title", self.title))  # type: ignore[misc]
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.code = failure.code  # type: ignore[misc]
+        self.title = failure.title  # type: ignore[misc]
 
 
 @post("/conversations", status_code=201, opt=requires(Permission.CONVERSATIONS_REPLY), tags=_TAGS)
@@ -110,18 +113,15 @@ async def list_messages(
     """List a conversation's messages, oldest first."""
     page = await reading.messages(principal, conversation_id, page_request(cursor, limit))
     items = [
-        msgspec.convert(
-            {
-                "id": str(m.id),
-                "role": m.role,
-                "content": m.content,
-                "citations": [citation_fields(c) for c in m.citations],
-                "confidence": None,
-                "turn_id": str(m.turn_id),
-                "complete": m.complete,
-                "created_at": m.created_at,
-            },
-            StoredMessageBody,
+        StoredMessageBody(
+            id=m.id,
+            role=m.role,
+            content=m.content,
+            citations=[_citation(c) for c in m.citations],
+            confidence=None,
+            turn_id=m.turn_id,
+            complete=m.complete,
+            created_at=m.created_at,
         )
         for m in page.items
     ]
@@ -201,28 +201,45 @@ def _last_event_id(request: Request[Principal, Any, Any]) -> int:
 
 async def _whole(asked: AskedTurn, conversation_id: UUID) -> TurnAnswer:
     """Wait for the turn's end and return its answer. Raises the turn's problem when it failed."""
-    last: dict[str, Any] = {}
-    answered: dict[str, Any] = {}
-    name = ""
-    async for batch in asked.events:
-        for event in batch:
-            if event.name == "answer.completed":
-                answered = msgspec.json.decode(event.data)
-            name = event.name
-        if batch:
-            last = msgspec.json.decode(batch[-1].data)
-    if name == "turn.failed":
-        raise _TurnFailed(last["problem"])
-    if name not in {"turn.completed", "turn.stopped"}:
+    outcome = await asked.outcome()
+    if outcome.failure is not None:
+        raise _TurnFailed(outcome.failure)
+    if outcome.state is TurnState.RUNNING:
         raise Unavailable("The turn's end is not known yet")
-    answer = answered or last
     return TurnAnswer(
         turn_id=asked.turn_id,
         conversation_id=conversation_id,
-        status=name.removeprefix("turn."),
-        message=msgspec.convert(answer["message"], MessageBody) if "message" in answer else None,
-        usage=msgspec.convert(answer["usage"], UsageBody) if "usage" in answer else None,
+        status=outcome.state.value,
+        message=_message(outcome.answer) if outcome.answer else None,
+        usage=_usage(outcome.answer.usage) if outcome.answer else None,
     )
+
+
+def _message(answer: Answer) -> MessageBody:
+    return MessageBody(
+        id=answer.message_id,
+        role="assistant",
+        content=answer.content,
+        citations=[_citation(citation) for citation in answer.citations],
+        confidence=None,
+    )
+
+
+def _citation(citation: Citation) -> CitationBody:
+    place = citation.locator
+    return CitationBody(
+        number=citation.number,
+        source_id=citation.source_id,
+        title=citation.title,
+        locator=LocatorBody(page=place.page, heading=place.heading, start=place.start, end=place.end),
+        quote=citation.quote,
+        score=citation.score,
+    )
+
+
+def _usage(usage: TokenUsage) -> UsageBody:
+    cost = Money(amount=usage.cost, currency=usage.currency)
+    return UsageBody(tokens_in=usage.tokens_in, tokens_out=usage.tokens_out, estimated=usage.estimated, cost=cost)
 
 
 def _conversation(conversation: ConversationSummary) -> ConversationBody:
@@ -239,16 +256,14 @@ def _conversation(conversation: ConversationSummary) -> ConversationBody:
 
 
 def _turn(record: TurnRecord) -> TurnBody:
-    answer = record.answer
+    answer, failure = record.answer, record.outcome.failure
     return TurnBody(
         turn_id=record.id,
         conversation_id=record.conversation_id,
         status=record.state.value,
-        message=msgspec.convert(message_fields(answer), MessageBody) if answer else None,
-        usage=msgspec.convert(usage_fields(answer.usage), UsageBody) if answer else None,
-        problem=msgspec.convert(problem_fields(record.failure), TurnProblem)
-        if record.failure and record.state is TurnState.FAILED
-        else None,
+        message=_message(answer) if answer else None,
+        usage=_usage(answer.usage) if answer else None,
+        problem=msgspec.convert(problem_fields(failure), TurnProblem) if failure else None,
         steps=dict(record.steps),
         started_at=record.started_at,
         ended_at=record.ended_at,
