@@ -1,8 +1,7 @@
 """Turns in metrics, traces and logs."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import structlog
 
@@ -13,21 +12,34 @@ from entrypoints.observability.tracing import span
 _logger = structlog.get_logger("luneo.turns")
 
 
+class _Step(AbstractContextManager[None]):
+    """A block that is timed and traced; a generator would cost more than what it measures."""
+
+    __slots__ = ("_metrics", "_name", "_span", "_started")
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self._metrics = metrics
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._span = span(f"turn.{self._name}")
+        self._span.__enter__()
+        self._started = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self._metrics.turn_step_took(self._name, time.perf_counter() - self._started)
+        self._span.__exit__(*exception)
+
+
 class ObservedTurns:
     """Implements `TurnObserver`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
+    def step(self, name: str) -> AbstractContextManager[None]:
         """Time one step, and trace it when tracing is on."""
-        started = time.perf_counter()
-        try:
-            with span(f"turn.{name}"):
-                yield
-        finally:
-            self._metrics.turn_step_took(name, time.perf_counter() - started)
+        return _Step(self._metrics, name)
 
     def ended(self, end: TurnEnd, seconds: float) -> None:
         """Count the turn and its tokens, and log it; of a completed turn the line of its request is enough, unless somebody debugs."""

@@ -1,8 +1,7 @@
 """The hour-long memory of what a turn streamed, for a client that comes back on another replica."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from shared_kernel.errors import LuneoError
@@ -23,8 +22,7 @@ class TurnEventsMissing(LuneoError):
         self.found = found
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(NamedTuple):
     """One event of a turn: `sequence` counts from 1 without gaps, `data` is the encoded JSON object as it was sent."""
 
     sequence: int

@@ -5,8 +5,8 @@ It alone holds the port of the generative model. No transaction is open while it
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
 
 from contracts.billing.errors import ReservationNotOpen
@@ -282,14 +282,27 @@ class Orchestrator:
             complete=state is TurnState.COMPLETED,
         )
 
-    @contextmanager
-    def _step(self, name: str, progress: _Progress) -> Iterator[None]:
-        started = time.perf_counter()
-        with self.observer.step(name):
-            try:
-                yield
-            finally:
-                progress.steps[name] = time.perf_counter() - started
+    def _step(self, name: str, progress: _Progress) -> "_Step":
+        return _Step(self.observer.step(name), name, progress)
+
+
+class _Step(AbstractContextManager[None]):
+    """A named step: observed, and timed for the turn's own record."""
+
+    __slots__ = ("_name", "_observed", "_progress", "_started")
+
+    def __init__(self, observed: AbstractContextManager[None], name: str, progress: _Progress) -> None:
+        self._observed = observed
+        self._name = name
+        self._progress = progress
+
+    def __enter__(self) -> None:
+        self._observed.__enter__()
+        self._started = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.steps[self._name] = time.perf_counter() - self._started
+        self._observed.__exit__(*exception)
 
 
 def _model(turn: OpenedTurn) -> str:

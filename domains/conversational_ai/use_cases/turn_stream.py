@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from json.encoder import encode_basestring
 from uuid import UUID
 
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent
@@ -21,9 +22,10 @@ class TurnStream:
     `listener` hears every event at once (it feeds the log that other replicas read).
     """
 
-    def __init__(self, turn_id: UUID, listener: TurnEventListener | None = None) -> None:
+    def __init__(self, turn_id: UUID, listener: TurnEventListener | None = None, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self.turn_id = turn_id
         self._listener = listener
+        self._heartbeat_seconds = heartbeat_seconds
         self._prefix = f'{{"turn_id":"{turn_id}","sequence":'
         self._sent: list[tuple[str, Mapping[str, object]]] = []
         self._encoded: list[LoggedEvent] = []
@@ -52,37 +54,52 @@ class TurnStream:
         """Return all events, encoding those that nobody has read yet."""
         for sequence in range(len(self._encoded) + 1, len(self._sent) + 1):
             name, fields = self._sent[sequence - 1]
-            rest = f",{_ENCODED(fields)[1:]}" if fields else "}"
-            self._encoded.append(LoggedEvent(sequence, name, f"{self._prefix}{sequence}{rest}".encode()))
+            # most values are texts, and those are encoded without an encoder for each
+            members = [f',"{key}":{encode_basestring(v) if v.__class__ is str else _ENCODED(v)}' for key, v in fields.items()]
+            self._encoded.append(LoggedEvent(sequence, name, f"{self._prefix}{sequence}{''.join(members)}}}".encode()))
         return self._encoded
 
     async def follow(self, after: int = 0) -> AsyncIterator[tuple[LoggedEvent, ...]]:
         """Yield the events after sequence `after`, all that are there at once together, until the terminal one.
 
-        Yields an empty tuple whenever nothing came for `HEARTBEAT_SECONDS`.
+        Yields an empty tuple whenever nothing came for `heartbeat_seconds`.
         """
-        position = max(after, 0)
-        while True:
-            if position < len(self._sent):
-                batch = tuple(self._events()[position:])
-                position = len(self._sent)
-                yield batch
-                if batch[-1].name in TERMINAL_EVENTS:
+        loop = asyncio.get_running_loop()
+        position, waiting, due = max(after, 0), loop.create_future(), 0.0
+        heartbeat: asyncio.TimerHandle | None = None
+
+        def beat() -> None:
+            """Wake the reader when it is due; one timer for all its waits costs less than one for each."""
+            nonlocal heartbeat
+            if due > loop.time():
+                heartbeat = loop.call_at(due, beat)
+            else:
+                heartbeat = None
+                _wake(waiting)
+
+        try:
+            while True:
+                if position < len(self._sent):
+                    batch = tuple(self._events()[position:])
+                    position = len(self._sent)
+                    yield batch
+                    if batch[-1].name in TERMINAL_EVENTS:
+                        return
+                    continue
+                if self.closed:
                     return
-                continue
-            if self.closed:
-                return
-            loop = asyncio.get_running_loop()
-            waiting: asyncio.Future[None] = loop.create_future()
-            self._waiting.add(waiting)
-            heartbeat = loop.call_later(HEARTBEAT_SECONDS, _wake, waiting)
-            try:
+                due = loop.time() + self._heartbeat_seconds
+                if heartbeat is None:
+                    heartbeat = loop.call_at(due, beat)
+                waiting = loop.create_future()
+                self._waiting.add(waiting)
                 await waiting
-            finally:
+                if position == len(self._sent):
+                    yield ()
+        finally:
+            if heartbeat is not None:
                 heartbeat.cancel()
-                self._waiting.discard(waiting)
-            if position == len(self._sent):
-                yield ()
+            self._waiting.discard(waiting)
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:
