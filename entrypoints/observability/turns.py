@@ -2,6 +2,7 @@
 
 import time
 from contextlib import AbstractContextManager
+from types import TracebackType
 
 import structlog
 
@@ -26,9 +27,9 @@ class _Step(AbstractContextManager[None]):
         self._span.__enter__()
         self._started = time.perf_counter()
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._metrics.turn_step_took(self._name, time.perf_counter() - self._started)
-        self._span.__exit__(*exception)
+        self._span.__exit__(kind, error, traceback)
 
 
 class ObservedTurns:

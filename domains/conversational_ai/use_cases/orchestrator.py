@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from contracts.billing.errors import ReservationNotOpen
 from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
@@ -300,9 +301,9 @@ class _Step(AbstractContextManager[None]):
         self._observed.__enter__()
         self._started = time.perf_counter()
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._progress.steps[self._name] = time.perf_counter() - self._started
-        self._observed.__exit__(*exception)
+        self._observed.__exit__(kind, error, traceback)
 
 
 def _model(turn: OpenedTurn) -> str:
