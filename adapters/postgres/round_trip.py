@@ -136,7 +136,7 @@ class Pending:
             return []
         transformer.set_pgresult(result)
         names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
-        return transformer.load_rows(0, number, lambda values: dict(zip(names, values, strict=True)))
+        return [dict(zip(names, values, strict=False)) for values in transformer.load_rows(0, number, tuple)]
 
 
 class _Statement(NamedTuple):

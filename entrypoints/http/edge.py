@@ -15,7 +15,6 @@ from entrypoints.observability.metrics import Metrics
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Origin, Principal
 
-_logger = structlog.get_logger("luneo.http")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"x-content-type-options", b"nosniff"),
@@ -38,6 +37,7 @@ class Edge:
         self._metrics = metrics
         self._trusted = tuple(ip_network(p) for p in trusted_proxies)
         self._headers = [*_SECURITY_HEADERS, *([_HSTS] if https else [])]
+        self._log = structlog.get_logger("luneo.http").bind()  # a lazy logger is made anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -77,7 +77,7 @@ class Edge:
                 if route not in _QUIET or status >= _SERVER_ERROR:
                     principal = scope["state"].get("principal")
                     who = principal if isinstance(principal, Principal) else None
-                    _logger.info(
+                    self._log.info(
                         "request",
                         method=scope["method"],
                         route=route,

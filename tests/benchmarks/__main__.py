@@ -20,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--smoke", action="store_true", help="a little of everything, in less than a minute")
     parser.add_argument("--only", help="only measurements whose name holds this text")
+    parser.add_argument("--litellm", help="the command that starts LiteLLM's proxy, to be measured beside Luneo in the same run")
     options = parser.parse_args()
     effort = measurements.SMOKE if options.smoke else measurements.FULL
     figures: list[Figure] = []
@@ -35,7 +36,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="luneo-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # Postgres runs as another user when started by root
         with Installation.running(Path(folder), measurements.PIECES) as installation:
-            run("turns", lambda: measurements.turn_figures(installation, effort))
+            run("turns", lambda: measurements.turn_figures(installation, effort, options.litellm))
             run("memory", lambda: measurements.memory_figures(installation, effort))
             run("replicas", lambda: measurements.replica_figures(installation, effort))
             run("ingest", lambda: measurements.ingest_figures(installation, effort))

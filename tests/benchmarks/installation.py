@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -38,9 +38,11 @@ _QUESTION = "What is the answer to the great question of life, the universe and 
 class Process:
     """One process under measurement."""
 
-    def __init__(self, argv: Sequence[str], port: int | None, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, argv: Sequence[str], port: int | None, environment: dict[str, str], log: Path, *, program: str = sys.executable
+    ) -> None:
         with log.open("ab") as output:
-            self._process = subprocess.Popen([sys.executable, *argv], env={**os.environ, **environment}, stdout=output, stderr=output)
+            self._process = subprocess.Popen([program, *argv], env={**os.environ, **environment}, stdout=output, stderr=output)
         self._seen = psutil.Process(self._process.pid)
         self.log = log
         self.port = port or 0
@@ -181,6 +183,28 @@ class Installation:
         paths = [f"/conversations/{new_id()}/messages" for _ in range(clients)]
         body = json.dumps({"content": _QUESTION, "model": f"pieces-{pieces}"}).encode()
         return Target(base_url, paths, body, {"authorization": _FLOOR_KEY})
+
+    def model_target(self, pieces: int) -> Target:
+        """Return where a client that asks the model itself would send its turns."""
+        body = json.dumps({"model": f"pieces-{pieces}", "messages": [{"role": "user", "content": _QUESTION}], "stream": True}).encode()
+        return Target(self.upstream.removesuffix("/v1"), ["/v1/chat/completions"], body, {})
+
+    @contextmanager
+    def litellm(self, command: str, pieces: int) -> Iterator[Target]:
+        """Run LiteLLM's proxy in front of the canned model while the block runs; return where its turns are sent."""
+        key, port, direct = f"sk-{secrets.token_hex(24)}", free_port(), self.model_target(pieces)
+        model = {"model": f"openai/pieces-{pieces}", "api_base": self.upstream, "api_key": "none"}
+        configuration = self.folder / "litellm.json"  # JSON is YAML
+        settings = {"model_list": [{"model_name": f"pieces-{pieces}", "litellm_params": model}], "general_settings": {"master_key": key}}
+        configuration.write_text(json.dumps(settings), encoding="utf-8")
+        environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False"}
+        argv = ("--config", str(configuration), "--host", "127.0.0.1", "--port", str(port))
+        process = Process(argv, port, environment, self.folder / "litellm.log", program=command)
+        try:
+            process.wait_until_serving()
+            yield replace(direct, base_url=process.base_url, headers={"authorization": f"Bearer {key}"})
+        finally:
+            process.stop()
 
     async def call(self, base_url: str, path: str, body: object) -> dict[str, Any]:
         """Return what the API answers to a POST."""
