@@ -77,6 +77,11 @@ class Metrics:
         )
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._steps: dict[str, Histogram] = {}
+        self._outcomes: dict[str, Counter] = {}
+        self._tokens_in_out = {
+            estimated: tuple(self._tokens.labels(direction, str(estimated).lower()) for direction in ("in", "out"))
+            for estimated in (False, True)
+        }
         self._bounded: dict[str, _Bounded] = {
             label: _Bounded() for label in ("route", "step", "outcome", "policy", "consumer", "delivery_outcome")
         }
@@ -105,13 +110,16 @@ class Metrics:
 
     def turn_ended(self, outcome: str) -> None:
         """Count a turn that completed, was stopped, failed, or went to a person."""
-        self._turns.labels(self._bounded["outcome"](outcome)).inc()
+        outcome = self._bounded["outcome"](outcome)
+        if outcome not in self._outcomes:
+            self._outcomes[outcome] = self._turns.labels(outcome)
+        self._outcomes[outcome].inc()
 
     def tokens_used(self, *, tokens_in: int, tokens_out: int, estimated: bool) -> None:
         """Count the tokens of a turn."""
-        origin = "true" if estimated else "false"
-        self._tokens.labels("in", origin).inc(tokens_in)
-        self._tokens.labels("out", origin).inc(tokens_out)
+        counters = self._tokens_in_out[estimated]
+        counters[0].inc(tokens_in)
+        counters[1].inc(tokens_out)
 
     def rate_limited(self, policy: str) -> None:
         """Count a refusal by the rate limit `policy`."""

@@ -1,5 +1,6 @@
 """Turns in metrics, traces and logs."""
 
+import logging
 import time
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -9,8 +10,6 @@ import structlog
 from domains.conversational_ai.model.turn import TurnEnd, TurnState
 from entrypoints.observability.metrics import Metrics
 from entrypoints.observability.tracing import span
-
-_logger = structlog.get_logger("luneo.turns")
 
 
 class _Step(AbstractContextManager[None]):
@@ -37,6 +36,7 @@ class ObservedTurns:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._log = structlog.get_logger("luneo.turns").bind()  # a lazy logger is made anew for each line
 
     def step(self, name: str) -> AbstractContextManager[None]:
         """Time one step, and trace it when tracing is on."""
@@ -48,7 +48,9 @@ class ObservedTurns:
         if end.answer is not None:
             usage = end.answer.usage
             self._metrics.tokens_used(tokens_in=usage.tokens_in, tokens_out=usage.tokens_out, estimated=usage.estimated)
-        write = _logger.debug if end.state is TurnState.COMPLETED else _logger.info
+        if end.state is TurnState.COMPLETED and not self._log.is_enabled_for(logging.DEBUG):
+            return
+        write = self._log.debug if end.state is TurnState.COMPLETED else self._log.info
         write(
             "turn",
             turn_id=str(end.turn_id),
@@ -59,4 +61,4 @@ class ObservedTurns:
 
     def defect(self, error: Exception) -> None:
         """Log a defect of ours with its trace."""
-        _logger.error("turn_defect", exc_info=error)
+        self._log.error("turn_defect", exc_info=error)

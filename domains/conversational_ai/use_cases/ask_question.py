@@ -1,5 +1,6 @@
 """Ask an agent a question: authorise, reserve, store, and start the turn."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ class AskQuestionHandler:
                 raise
             return await self._again(command, question, before)
         running = self.running.start(opened, streamed=command.streamed)
+        await asyncio.sleep(0)  # the turn begins now: the model is asked while the response is prepared
         return AskedTurn(question.turn_id, running.stream.follow(), running.outcome, repeated=False)
 
     def _question(self, command: AskQuestion) -> Question:

@@ -71,7 +71,7 @@ class _Progress:
     finished: AnswerFinished | None = None
     passages: Sequence[CitablePassage] = ()
     steps: dict[str, float] = field(default_factory=dict)
-    prompt_characters: str = ""
+    request: ModelRequest | None = None
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -100,7 +100,7 @@ class Orchestrator:
         """
         progress = _Progress()
         control.begun = True
-        stream.send("turn.started", {"conversation_id": str(turn.question.conversation_id)})
+        stream.send("turn.started", {"conversation_id": turn.question.conversation_id})
         state, failure = TurnState.COMPLETED, None
         try:
             if control.interrupted:
@@ -128,9 +128,7 @@ class Orchestrator:
         stream.send("retrieval.completed", {"passages": [_shown(p) for p in progress.passages]})
         with self._step("compose", progress):
             request = self._compose(turn, progress.passages, language)
-            progress.prompt_characters = "\n".join(
-                (request.instructions, *(m.content for m in request.messages), *(p.text for p in request.passages), request.question)
-            )
+            progress.request = request
         with self._step("generate", progress):
             await self._generate(request, stream, progress)
 
@@ -215,7 +213,7 @@ class Orchestrator:
             await self._write(end, turn)
         if complete:
             stream.send("answer.completed", shown)
-            stream.send("turn.completed", {"conversation_id": str(turn.question.conversation_id)})
+            stream.send("turn.completed", {"conversation_id": turn.question.conversation_id})
         elif failure is None:
             stream.send("turn.stopped", shown)
         else:
@@ -271,7 +269,7 @@ class Orchestrator:
         if finished is not None:
             tokens_in, tokens_out, estimated = finished.tokens_in, finished.tokens_out, finished.estimated
         else:
-            tokens_in, tokens_out, estimated = self.tokenizer.count(progress.prompt_characters), self.tokenizer.count(text), True
+            tokens_in, tokens_out, estimated = self.tokenizer.count(_prompt(progress.request)), self.tokenizer.count(text), True
         price = self.model.price(asked)
         return Answer(
             message_id=new_id(),
@@ -304,6 +302,13 @@ class _Step(AbstractContextManager[None]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._progress.steps[self._name] = time.perf_counter() - self._started
         self._observed.__exit__(kind, error, traceback)
+
+
+def _prompt(request: ModelRequest | None) -> str:
+    """Return all that the model was given to read, to be counted when it did not say itself."""
+    if request is None:
+        return ""
+    return "\n".join((request.instructions, *(m.content for m in request.messages), *(p.text for p in request.passages), request.question))
 
 
 def _model(turn: OpenedTurn) -> str:

@@ -69,7 +69,7 @@ class RunningTurns:
 
         stream = TurnStream(turn_id, log if streamed else None)
         control = TurnControl()
-        task = asyncio.get_running_loop().create_task(self.orchestrator.answer(turn, stream, control), name=f"turn-{turn_id}")
+        task = asyncio.get_running_loop().create_task(self.orchestrator.answer(turn, stream, control), name="turn")
         running = self._turns[turn_id] = RunningTurn(organization_id, stream, control, task)
         task.add_done_callback(lambda _: self._turns.pop(turn_id, None))
         return running

@@ -12,7 +12,7 @@ HEARTBEAT_SECONDS = 10.0
 TurnEventListener = Callable[[LoggedEvent], None]
 
 
-_ENCODED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 _NO_FIELDS: Mapping[str, object] = {}
 
 
@@ -26,7 +26,7 @@ class TurnStream:
         self.turn_id = turn_id
         self._listener = listener
         self._heartbeat_seconds = heartbeat_seconds
-        self._prefix = f'{{"turn_id":"{turn_id}","sequence":'
+        self._prefix = ""
         self._sent: list[tuple[str, Mapping[str, object]]] = []
         self._encoded: list[LoggedEvent] = []
         self._waiting: set[asyncio.Future[None]] = set()
@@ -42,7 +42,7 @@ class TurnStream:
         return bool(self._sent) and self._sent[-1][0] in TERMINAL_EVENTS
 
     def send(self, name: str, fields: Mapping[str, object] = _NO_FIELDS) -> None:
-        """Add an event; `fields` are JSON values beside `turn_id` and `sequence`, and are not changed any more."""
+        """Add an event; `fields` are JSON values, or identifiers, beside `turn_id` and `sequence`, and are not changed any more."""
         self._sent.append((name, fields))
         if self._listener is not None:
             self._listener(self._events()[-1])
@@ -52,6 +52,8 @@ class TurnStream:
 
     def _events(self) -> list[LoggedEvent]:
         """Return all events, encoding those that nobody has read yet."""
+        if not self._prefix:
+            self._prefix = f'{{"turn_id":"{self.turn_id}","sequence":'
         for sequence in range(len(self._encoded) + 1, len(self._sent) + 1):
             name, fields = self._sent[sequence - 1]
             # most values are texts, and those are encoded without an encoder for each

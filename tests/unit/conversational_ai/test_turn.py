@@ -61,7 +61,7 @@ async def until(reached: asyncio.Event) -> None:
 async def settled() -> None:
     """Let every turn of every replica end."""
     async with asyncio.timeout(SOON):
-        while tasks := [t for t in asyncio.all_tasks() if t.get_name().startswith("turn-")]:
+        while tasks := [t for t in asyncio.all_tasks() if t.get_name() == "turn"]:
             await asyncio.wait(tasks)
 
 
@@ -219,12 +219,12 @@ class TestStopped:
     async def test_before_the_task_began_the_turn_is_stopped_all_the_same(self) -> None:
         house = await TurnHouse.make(["never"])
         replica = house.replica()
-        asked = await replica.ask(house.message())
-        running = replica.running.find(house.caller.tenant, asked.turn_id)
-        assert running is not None
+        opened = await house.turns.open(replica.ask._question(house.message()))
+        running = replica.running.start(opened, streamed=True)
         running.stop()
-        assert names(await answered(asked))[-1] == "turn.stopped"
-        assert (await house.record(asked.turn_id)).state is TurnState.STOPPED
+        assert names(await told(running.stream.follow()))[-1] == "turn.stopped"
+        assert (await running.outcome()).state is TurnState.STOPPED
+        assert (await house.record(opened.question.turn_id)).state is TurnState.STOPPED
         assert await house.books() == (0, 0)
 
     async def test_a_turn_that_has_ended_stays_as_it_is(self) -> None:
