@@ -54,8 +54,8 @@ class UnitsOfWork:
     def open(self, principal: Principal, *, completes: Delivery | None = None) -> "UnitOfWorkScope":
         """Return a transaction of the principal's organisation to be entered with `async with`.
 
-        Inside `together` the transaction that is open there is joined instead. `completes` is the delivery whose effect this
-        transaction is.
+        Inside `Together` the transaction that is open there is joined instead; one that acts for no organisation yet takes the first
+        one's that joins it, and stays with it. `completes` is the delivery whose effect this transaction is.
         """
         return UnitOfWorkScope(self, principal, completes)
 
@@ -109,6 +109,8 @@ class UnitOfWorkScope:
     async def __aenter__(self) -> Self:
         outer = _ambient.get()
         if outer is not None:
+            if outer.principal.organization_id is None and self.principal.organization_id is not None:
+                await outer.act_for(self.principal)
             if outer.principal.organization_id != self.principal.organization_id:
                 raise PermissionDenied("One transaction cannot span two organisations")
             self._joined, self.session, self._connection = outer, outer.session, outer.connection
@@ -119,7 +121,7 @@ class UnitOfWorkScope:
             connection = await self.session.connection()
             raw = await connection.get_raw_connection()
             self._connection = cast("Connection", raw.driver_connection)
-            await self.execute(SET_TENANT, (str(self.principal.organization_id or ""),))
+            await self.act_for(self.principal)
         except BaseException as error:
             await self.session.close()
             raise _translated(error) from error
@@ -158,6 +160,11 @@ class UnitOfWorkScope:
                 self._units.wake_relay()
         finally:
             await self.session.close()
+
+    async def act_for(self, principal: Principal) -> None:
+        """Let row-level security show the organisation of `principal`. A transaction does so once: before, it saw nobody's rows."""
+        self.principal = principal
+        await self.execute(SET_TENANT, (str(principal.organization_id or ""),))
 
     async def execute(self, statement: LiteralString, parameters: Parameters = None) -> list[Row]:
         """Run one SQL statement on the transaction and return its rows as dicts."""

@@ -215,3 +215,4 @@ class Ticks:
         async with self._platform.pipeline(Principal.system(None, name="scheduler")) as pipeline:
             await pipeline.queue(_PURGE, {"before": before})
             await pipeline.queue("delete from luneo.idempotent_requests where created_at < %(before)s", {"before": before})
+            await pipeline.queue("delete from luneo.personal_idempotent_requests where created_at < %(before)s", {"before": before})

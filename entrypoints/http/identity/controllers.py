@@ -55,7 +55,7 @@ from domains.identity.use_cases.revoke_api_key import RevokeApiKey, RevokeApiKey
 from domains.identity.use_cases.switch_organization import SwitchOrganization, SwitchOrganizationHandler
 from domains.identity.use_cases.update_organization import UpdateOrganization, UpdateOrganizationHandler
 from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
-from entrypoints.http.idempotency import OWN_IDEMPOTENCY
+from entrypoints.http.idempotency import KEY_OF_A_PERSON, OWN_IDEMPOTENCY
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import public, requires, signed_in
@@ -66,8 +66,6 @@ from shared_kernel.principal import Principal
 _SIGN_IN = ["Sign-in"]
 _ORGANIZATIONS = ["Organisations"]
 _API_KEYS = ["API keys"]
-# a new organisation or session is made in a transaction of another tenant; its answer may hold tokens: not kept under a key
-_NOT_KEPT = {OWN_IDEMPOTENCY: True}
 SessionAnswer = Response[TokenSessionBody | CookieSessionBody]
 
 
@@ -219,7 +217,12 @@ async def end_session(session_id: FromPath[UUID], principal: NamedDependency[Pri
     await handler(EndSession(session_id=session_id, requested_by=principal))
 
 
-@post("/organizations", status_code=201, opt={**signed_in("a person may found organisations"), **_NOT_KEPT}, tags=_ORGANIZATIONS)
+@post(
+    "/organizations",
+    status_code=201,
+    opt={**signed_in("a person may found organisations"), KEY_OF_A_PERSON: True},
+    tags=_ORGANIZATIONS,
+)
 @inject
 async def create_organization(
     data: JSONBody[CreateOrganizationBody], principal: NamedDependency[Principal], handler: FromDishka[CreateOrganizationHandler]
@@ -254,7 +257,8 @@ async def update_organization(
 @post(
     "/organizations/{organization_id:uuid}/switch",
     status_code=200,
-    opt={**signed_in("among one's own organisations"), **_NOT_KEPT},
+    # its answer holds tokens, and the session that it ends cannot ask twice: not kept under a key
+    opt={**signed_in("among one's own organisations"), OWN_IDEMPOTENCY: True},
     tags=_ORGANIZATIONS,
 )
 @inject
