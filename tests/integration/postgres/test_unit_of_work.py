@@ -184,7 +184,7 @@ async def test_a_delivery_is_completed_once_with_its_effect(house: House, databa
     delivery_id = house.rows("select id from messaging.deliveries where aggregate_id = %s", jar.id)[0][0]
     database = Database(database_url, size=1)
     await database.open()
-    loaded = await ReceivedDeliveries(database).load(delivery_id, ORGANIZATION)
+    loaded = await ReceivedDeliveries(database).begin(delivery_id, ORGANIZATION, SystemClock().now())
     assert loaded is not None
     async with house.units.open(CALLER, completes=loaded.delivery) as scope:
         (await load(scope, jar.id)).fill(5)
@@ -196,7 +196,7 @@ async def test_a_delivery_is_completed_once_with_its_effect(house: House, databa
     with pytest.raises(AlreadyDelivered):
         await again()
     assert house.rows("select amount from messaging.test_jars where id = %s", jar.id) == [(6,)]
-    assert await ReceivedDeliveries(database).load(delivery_id, ORGANIZATION) is None
+    assert await ReceivedDeliveries(database).begin(delivery_id, ORGANIZATION, SystemClock().now()) is None
     await database.close()
 
 
