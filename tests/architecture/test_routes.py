@@ -71,6 +71,30 @@ async def test_unknown_fields_are_refused_by_every_body_and_everything_inside(si
     assert len(seen) > 10
 
 
+async def test_a_wrong_choice_is_told_what_there_is_to_choose_from(site: Site) -> None:
+    shop = await site.shop()
+    document = (await site.client.get("/schema/openapi.json")).json()
+    tried = set()
+    for route in described(site.app):
+        body = route.handler.parsed_fn_signature.parameters.get("data")
+        if body is None or not route.in_api:
+            continue
+        for kind in _kinds(body.annotation):
+            for field, schema in document["components"]["schemas"][kind.__name__]["properties"].items():
+                choices, is_list = _choices(schema, document)
+                if not choices:
+                    continue
+                wrong = {**(example(route, shop) or {}), field: ["no such choice"] if is_list else "no such choice"}
+                answer = await shop.owner(route.method, route.path(shop.ids()), wrong)
+                [error] = answer.json()["errors"]
+                assert answer.status_code == 422, f"{route} {field}"
+                assert (error["field"], error["code"]) == (field + "[0]" * is_list, "invalid"), route
+                assert error["detail"].startswith("must be one of "), f"{route} {error}"
+                assert set(error["detail"].removeprefix("must be one of ").split(", ")) == choices, route
+                tried.add(field)
+    assert tried >= {"role", "tone", "language", "languages", "locale", "session", "type"}
+
+
 async def test_only_safe_methods_are_answered_without_a_body_of_their_own(site: Site) -> None:
     """A route that changes something is no GET: `SameSite=Lax` cookies travel with links."""
     for route in routes_of(site.app):
@@ -170,6 +194,18 @@ async def test_a_credential_that_is_none_is_refused_everywhere(site: Site, crede
             answer = await site.client.request(route.method, "/api/v1" + route.path(values), headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), route
             assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def _choices(schema: Any, document: Any) -> tuple[set[str], bool]:
+    """The texts that a field's published schema lists, and whether the field takes a list of them."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    for one in (schema, *schema.get("oneOf", [])):
+        if "enum" in one.get("items", {}):
+            return set(one["items"]["enum"]), True
+        if "enum" in one:
+            return {choice for choice in one["enum"] if choice is not None}, False
+    return set(), False
 
 
 def _kinds(annotation: Any) -> list[type]:
