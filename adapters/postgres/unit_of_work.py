@@ -15,7 +15,7 @@ from typing import Any, Generic, LiteralString, Self, TypeVar, cast
 
 import psycopg
 from psycopg.rows import dict_row
-from sqlalchemy import event
+from sqlalchemy import Select, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -31,12 +31,13 @@ from adapters.postgres.roles import DatabaseRole, as_role
 from contracts.governance.commands import AuditedChange, AuditTrail
 from shared_kernel.aggregate import Aggregate
 from shared_kernel.clock import Clock
-from shared_kernel.errors import Conflict, PermissionDenied, Unavailable
+from shared_kernel.errors import Conflict, NotFound, PermissionDenied, Unavailable
 from shared_kernel.events import Delivery
 from shared_kernel.principal import Principal
 
 WakeRelay = Callable[[], None]
 T = TypeVar("T")
+A = TypeVar("A", bound=Aggregate)
 
 _ambient: ContextVar["UnitOfWorkScope | None"] = ContextVar("luneo_unit_of_work", default=None)
 
@@ -183,6 +184,20 @@ class UnitOfWorkScope:
         """Save a new aggregate when the block is left."""
         self.session.add(aggregate)
         self.touch(aggregate)
+
+    async def find(self, statement: Select[A]) -> A | None:
+        """Load the aggregate that `statement` selects by a key, if it is there; what is done to it is saved when the block is left."""
+        found = (await self.session.execute(statement)).scalar_one_or_none()
+        if found is not None:
+            self.touch(found)
+        return found
+
+    async def get(self, statement: Select[A], missing: str = "") -> A:
+        """Do as `find` does. Raises `NotFound`, which says `missing`, when it is not there."""
+        found = await self.find(statement)
+        if found is None:
+            raise NotFound(missing)
+        return found
 
     async def remove(self, aggregate: Aggregate) -> None:
         """Delete an aggregate when the block is left; what it recorded is written all the same."""

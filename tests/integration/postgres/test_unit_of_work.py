@@ -103,9 +103,7 @@ class House:
 
 
 async def load(scope: UnitOfWorkScope, jar_id: UUID) -> Jar:
-    jar: Jar = (await scope.session.execute(select(Jar).where(_jars.c.id == jar_id))).scalar_one()
-    scope.touch(jar)
-    return jar
+    return await scope.get(select(Jar).where(_jars.c.id == jar_id))
 
 
 @pytest.fixture
