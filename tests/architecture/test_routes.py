@@ -2,6 +2,7 @@
 
 import inspect
 import typing
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -22,6 +23,16 @@ NO_SUCCESS = {
 }
 ANSWERS_IN_TWO_FORMS = {"ask": "as JSON (`TurnAnswer`) or as a stream of events, as the caller accepts"}
 ENDS_THE_SESSION = {"log_out", "end_session", "switch_organization"}
+WHEN_SUSPENDED = {
+    "me": "shows who one is, and that the organisation is suspended",
+    "log_out": "everybody may leave",
+    "list_sessions": "a person's own devices",
+    "end_session": "everybody may leave, elsewhere too",
+    "list_organizations": "where one could go",
+    "switch_organization": "to go there",
+    "create_organization": "or to begin anew",
+}
+"""What a person may do whose organisation is suspended: nothing inside it."""
 
 
 async def test_every_route_declares_who_may_call_it(site: Site) -> None:
@@ -183,6 +194,31 @@ async def test_routes_times_roles(site: Site) -> None:
                 wrong.append(f"{route} as {who}: {answer.status_code}: {answer.text[:200]}")
             succeeded = succeeded or (may(route, who) and answer.is_success)
     assert not wrong, "\n".join(wrong)
+
+
+async def test_what_works_in_a_suspended_organisation(site: Site) -> None:
+    """Every route, tried by the owner and by a key, with real objects: what is not declared to work is refused."""
+    shop = await site.shop()
+    crew, robot = Crew(site, shop), Caller(site.client, shop.owner.organization_id, {"authorization": f"Bearer {shop.api_key}"})
+    inside = {**shop.owner.headers, "luneo-organization": str(shop.owner.organization_id)}
+    owner = replace(shop.owner, headers=inside)
+    ids = {**shop.ids(), "organization_id": (await owner.made("/organizations", {"name": "Elsewhere"}))["id"]}
+    await site.run("update identity.organizations set status = 'suspended' where id = %s", (owner.organization_id,))
+    working = set()
+    for route in described(site.app):
+        if not route.in_api or route.access.who in {"public", "open"}:
+            continue
+        caller = await crew.fresh(owner) if route.name in ENDS_THE_SESSION else owner
+        if route.name == "end_session":
+            devices = (await caller("GET", "/auth/sessions")).json()["items"]
+            ids["session_id"] = next(d["id"] for d in devices if d["current"])
+        answers = [await caller(route.method, route.path(ids), example(route, shop)) for caller in (caller, robot)]
+        if answers[0].is_success:
+            working.add(route.name)
+        refused = answers[1:] if route.name in working else answers
+        assert [(a.status_code, a.json()["code"]) for a in refused] == [(403, "organization_suspended")] * len(refused), route
+        assert route.access.when_suspended == (route.name in working), route
+    assert working == set(WHEN_SUSPENDED)
 
 
 @pytest.mark.parametrize("credential", ["Bearer", "Basic YTpi", "Bearer lun_live_junk", "Bearer lat_junk", "bearer  ", "Bearer \xff"])
