@@ -65,8 +65,9 @@ class IdempotentEffects(Protocol):
     """Runs keyed requests: every unit of work inside the block joins its one transaction."""
 
     def begin(self, principal: Principal, *, key: str, request_digest: bytes) -> AbstractAsyncContextManager[IdempotentEffect]:
-        """Claim `key` for the principal.
+        """Claim `key` for the principal in its organisation; one that acts for none, a person, has keys of their own.
 
+        In the latter case the block's first unit of work chooses the organisation of the effect.
         Raises `IdempotencyInProgress` while another request holds it, `IdempotencyKeyReused` when it was used for another
         request. An error inside the
         block undoes the effect and frees the key.

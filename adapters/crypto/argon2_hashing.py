@@ -28,14 +28,15 @@ class Argon2PasswordHashing:
 
     `threads` hashes run at once and `queue` more wait; the next one is refused at once with `TooManyPasswordChecks`. So a storm of
     sign-ins takes at most `threads` cores and 19 MiB for each, and leaves the rest to the turns. The slot of a caller that goes away is
-    given back when its hash is finished, not before: what is bounded is the work.
+    given back when its hash is finished, not before: what is bounded is the work. A hash fills `memory_kib` and goes over it `passes`
+    times.
     """
 
-    def __init__(self, *, threads: int = 2, queue: int = 32) -> None:
-        self._hasher = PasswordHasher(_PASSES, _MEMORY_KIB, _LANES, _HASH_BYTES, _SALT_BYTES, type=Type.ID)
+    def __init__(self, *, threads: int = 2, queue: int = 32, memory_kib: int = _MEMORY_KIB, passes: int = _PASSES) -> None:
+        self._hasher = PasswordHasher(passes, memory_kib, _LANES, _HASH_BYTES, _SALT_BYTES, type=Type.ID)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._slots = threading.BoundedSemaphore(threads + queue)
-        self._nobody = self._hash_of_nothing()
+        self._nobody = _hash_of_nothing(memory_kib, passes)
 
     async def hash(self, password: str) -> str:
         """Return the encoded hash (`$argon2id$…`) of `password`."""
@@ -82,8 +83,8 @@ class Argon2PasswordHashing:
         future.add_done_callback(lambda _: self._slots.release())
         return await asyncio.wrap_future(future)
 
-    @staticmethod
-    def _hash_of_nothing() -> str:
-        # random bytes in place of a hash: checking costs the full computation and no password can match
-        salt, digest = (base64.b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (_SALT_BYTES, _HASH_BYTES))
-        return f"$argon2id$v=19$m={_MEMORY_KIB},t={_PASSES},p={_LANES}${salt}${digest}"
+
+def _hash_of_nothing(memory_kib: int, passes: int) -> str:
+    # random bytes in place of a hash: checking costs the full computation and no password can match
+    salt, digest = (base64.b64encode(os.urandom(size)).rstrip(b"=").decode() for size in (_SALT_BYTES, _HASH_BYTES))
+    return f"$argon2id$v=19$m={memory_kib},t={passes},p={_LANES}${salt}${digest}"

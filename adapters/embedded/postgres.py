@@ -39,7 +39,7 @@ SUPERUSER = "postgres"
 # Used when started by root and no account named "luneo" exists: a number that neither adduser nor systemd hands out, so that
 # nobody else's processes can read the data (as they could if it belonged to "nobody").
 _OWN_ACCOUNT = Account(60_718, 60_718)
-_STATE_FOLDERS = (Path("/var/lib/luneo"), Path("/var/tmp/luneo"))  # noqa: S108 - ours alone: made with its owner's mode and checked
+STATE_FOLDERS = (Path("/var/lib/luneo"), Path("/var/tmp/luneo"))  # noqa: S108 - ours alone: made with its owner's mode and checked
 _LEFTOVER_SECONDS = 8.0
 _ORPHAN_SECONDS = 0.5  # backends without their postmaster end by themselves unless they compute
 _PID_FILE_STATUS_LINE = 7
@@ -80,10 +80,26 @@ class EmbeddedPostgres:
 
     `password` is the superuser's, set when the data is first made. `port` must be free at each start. `home` is the outermost
     folder that belongs to Luneo (default: `folder`): from there down, folders may be opened for passing through.
+
+    `programs` is the folder `pginstall` to run (default: the package's). Only root's choices are `account`, who runs the server (default:
+    "luneo" where it exists, else a number of our own), and `state_folders`, where data goes that nobody else could reach.
     """
 
-    def __init__(self, folder: Path, password: str, port: int, *, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        password: str,
+        port: int,
+        *,
+        home: Path | None = None,
+        programs: Path | None = None,
+        account: Account | None = None,
+        state_folders: Sequence[Path] = STATE_FOLDERS,
+    ) -> None:
         self.port = port
+        self._programs = programs
+        self._account = account
+        self._state_folders = state_folders
         self._folder = folder.absolute()
         self._home = (home or folder).absolute()
         self._password = password
@@ -151,7 +167,13 @@ class EmbeddedPostgres:
 
     def _place(self) -> "_Place":
         if self._found is None:
-            self._found = _Place.find(self._folder, self._home, self._password)
+            programs = _packaged_programs() if self._programs is None else _Programs(self._programs)
+            if os.geteuid() == 0:
+                self._found = _Place.of_root(
+                    self._folder, self._password, programs, home=self._home, account=self._account, state_folders=self._state_folders
+                )
+            else:
+                self._found = _Place.of_user(self._folder, self._password, programs)
         return self._found
 
 
@@ -166,19 +188,24 @@ class _Place:
     password: str
 
     @classmethod
-    def find(cls, folder: Path, home: Path, password: str) -> "_Place":
+    def of_user(cls, folder: Path, password: str, programs: _Programs) -> "_Place":
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        packaged = _packaged_programs()
-        if os.geteuid() != 0:
-            data = folder / "data"
-            if data.exists() and data.stat().st_uid != os.geteuid():
-                raise EmbeddedServerFailed(
-                    f"{data} belongs to user {data.stat().st_uid}: run as root, as it was made, or use another LUNEO_HOME."
-                )
-            return cls(data, packaged, None, None, password)
-        account = _account(folder)
-        state = _reachable_state(folder, home, account)
-        programs = packaged if _can_run(packaged, account) else _copy_programs(packaged, state)
+        data = folder / "data"
+        if data.exists() and data.stat().st_uid != os.geteuid():
+            raise EmbeddedServerFailed(
+                f"{data} belongs to user {data.stat().st_uid}: run as root, as it was made, or use another LUNEO_HOME."
+            )
+        return cls(data, programs, None, None, password)
+
+    @classmethod
+    def of_root(
+        cls, folder: Path, password: str, programs: _Programs, *, home: Path, account: Account | None, state_folders: Sequence[Path]
+    ) -> "_Place":
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        account = account or _account(folder)
+        state = _reachable_state(folder, home, account, state_folders)
+        if not _can_run(programs, account):
+            programs = _copy_programs(programs, state)
         data = state / "data"
         if data.exists() and data.stat().st_uid not in (0, account.user):
             # Made by an ordinary user, or before an account named "luneo" existed: its owner runs it, so that nothing changes hands.
@@ -311,7 +338,7 @@ def _can_run(programs: _Programs, account: Account) -> bool:
     return all(_run_as(each, ["/bin/sh", "-c", script, "sh", str(programs.root)], Path("/")).returncode == 0 for each in accounts)
 
 
-def _reachable_state(folder: Path, home: Path, account: Account) -> Path:
+def _reachable_state(folder: Path, home: Path, account: Account, state_folders: Sequence[Path]) -> Path:
     """Return the folder for the data: `folder` itself if the account can be given a way to it, else one outside, remembered."""
     accounts = [account, _named_account(account)]
     remembered = folder / "state-folder"
@@ -324,7 +351,7 @@ def _reachable_state(folder: Path, home: Path, account: Account) -> Path:
     if _can_enter(folder, accounts):
         return folder
     name = f"postgres-{secrets.token_hex(8)}"
-    for base in _STATE_FOLDERS:
+    for base in state_folders:
         try:
             base.mkdir(mode=0o711, exist_ok=True)
             owner = base.lstat()

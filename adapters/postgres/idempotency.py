@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import LiteralString
+from typing import Any, LiteralString, NamedTuple, Self
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Column, Index, LargeBinary, SmallInteger, Table, Text
@@ -13,43 +13,79 @@ from contracts.idempotency import LIFETIME_SECONDS, AnswerSealing, IdempotencyIn
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
 
+
+def _answer_columns() -> list[Column[Any]]:
+    return [
+        Column("request_digest", LargeBinary, nullable=False),
+        Column("status", SmallInteger, nullable=False),
+        Column("headers", Json, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        moment("created_at"),
+    ]
+
+
 idempotent_requests = Table(
     "idempotent_requests",
     metadata,
     identifier("organization_id", primary_key=True),
     identifier("principal_id", primary_key=True),
     Column("key", Text, primary_key=True),
-    Column("request_digest", LargeBinary, nullable=False),
-    Column("status", SmallInteger, nullable=False),
-    Column("headers", Json, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    moment("created_at"),
+    *_answer_columns(),
     schema="luneo",
 )
 Index("ix_idempotent_requests_created_at", idempotent_requests.c.created_at)
+personal_idempotent_requests = Table(
+    "personal_idempotent_requests",
+    metadata,
+    identifier("principal_id", primary_key=True),
+    Column("key", Text, primary_key=True),
+    *_answer_columns(),
+    schema="luneo",
+)
+Index("ix_personal_idempotent_requests_created_at", personal_idempotent_requests.c.created_at)
 
-_CLAIM: LiteralString = """
-select pg_try_advisory_xact_lock(hashtextextended(%(organization)s::text || %(principal)s::text || %(key)s, 1)) as claimed
-"""
-_FIRST: LiteralString = """
-select request_digest, status, headers, body from luneo.idempotent_requests
- where organization_id = %(organization)s and principal_id = %(principal)s and key = %(key)s
-   and created_at > %(now)s - make_interval(secs => %(lifetime)s)
-"""
-_KEEP: LiteralString = """
-insert into luneo.idempotent_requests (organization_id, principal_id, key, request_digest, status, headers, body, created_at)
-values (%(organization)s, %(principal)s, %(key)s, %(digest)s, %(status)s, %(headers)s, %(body)s, %(now)s)
-on conflict (organization_id, principal_id, key) do update
-  set request_digest = excluded.request_digest, status = excluded.status, headers = excluded.headers, body = excluded.body,
-  created_at = excluded.created_at
-"""
+
+class _Shelf(NamedTuple):
+    """A table of answers: the statements that claim a key there, find its answer and keep it."""
+
+    claim: LiteralString
+    first: LiteralString
+    keep: LiteralString
+
+    @classmethod
+    def of(cls, table: LiteralString, *owner: LiteralString) -> Self:
+        """Return the statements on `table`, whose primary key are the columns `owner` and `key`."""
+        columns = ", ".join((*owner, "key"))
+        values = ", ".join(f"%({column})s" for column in (*owner, "key"))
+        name = " || ".join(f"%({column})s::text" for column in (*owner, "key"))
+        return cls(
+            claim=f"select pg_try_advisory_xact_lock(hashtextextended({name}, 1)) as claimed",
+            first=f"""
+            select request_digest, status, headers, body from {table}
+             where ({columns}) = ({values}) and created_at > %(now)s - make_interval(secs => %(lifetime)s)
+            """,  # noqa: S608 - our own names
+            keep=f"""
+            insert into {table} ({columns}, request_digest, status, headers, body, created_at)
+            values ({values}, %(digest)s, %(status)s, %(headers)s, %(body)s, %(now)s)
+            on conflict ({columns}) do update
+              set request_digest = excluded.request_digest, status = excluded.status, headers = excluded.headers, body = excluded.body,
+              created_at = excluded.created_at
+            """,  # noqa: S608 - same
+        )
+
+
+_OF_ORGANIZATIONS = _Shelf.of("luneo.idempotent_requests", "organization_id", "principal_id")
+_OF_PEOPLE = _Shelf.of("luneo.personal_idempotent_requests", "principal_id")
 
 
 class PostgresIdempotentEffect:
     """One claimed key inside its transaction."""
 
-    def __init__(self, scope: UnitOfWorkScope, place: dict[str, object], sealing: AnswerSealing, first: StoredAnswer | None) -> None:
+    def __init__(
+        self, scope: UnitOfWorkScope, shelf: _Shelf, place: dict[str, object], sealing: AnswerSealing, first: StoredAnswer | None
+    ) -> None:
         self._scope = scope
+        self._shelf = shelf
         self._sealing = sealing
         self._place = place
         self._first = first
@@ -62,7 +98,7 @@ class PostgresIdempotentEffect:
     async def keep(self, answer: StoredAnswer) -> None:
         """Store the answer in the effect's transaction."""
         await self._scope.execute(
-            _KEEP,
+            self._shelf.keep,
             {
                 **self._place,
                 "status": answer.status,
@@ -87,17 +123,18 @@ class PostgresIdempotentEffects:
     @asynccontextmanager
     async def _begin(self, principal: Principal, key: str, digest: bytes) -> AsyncIterator[PostgresIdempotentEffect]:
         place: dict[str, object] = {
-            "organization": principal.tenant,
-            "principal": principal.id or principal.tenant,
+            "organization_id": principal.organization_id,
+            "principal_id": principal.id or principal.tenant,
             "key": key,
             "digest": digest,
             "now": self._clock.now(),
             "lifetime": LIFETIME_SECONDS,
         }
+        shelf = _OF_PEOPLE if principal.organization_id is None else _OF_ORGANIZATIONS
         async with Together(self._units, principal) as scope:
-            if not (await scope.execute(_CLAIM, place))[0]["claimed"]:
+            if not (await scope.execute(shelf.claim, place))[0]["claimed"]:
                 raise IdempotencyInProgress
-            rows = await scope.execute(_FIRST, place)
+            rows = await scope.execute(shelf.first, place)
             first = None
             body = self._sealing.open(bytes(rows[0]["body"]), _context(place)) if rows else None
             if body is not None:
@@ -108,8 +145,8 @@ class PostgresIdempotentEffects:
                     headers=tuple((str(n), str(v)) for n, v in rows[0]["headers"]),
                     body=body,
                 )
-            yield PostgresIdempotentEffect(scope, place, self._sealing, first)
+            yield PostgresIdempotentEffect(scope, shelf, place, self._sealing, first)
 
 
 def _context(place: dict[str, object]) -> bytes:
-    return f"{place['organization']} {place['principal']} {place['key']}".encode()
+    return f"{place['organization_id']} {place['principal_id']} {place['key']}".encode()

@@ -159,16 +159,17 @@ class RoundTrip:
         self._queued.append((statement, parameters, pending))
         return pending
 
-    async def run(self, connection: RoundTripConnection) -> None:
+    async def run(self, connection: RoundTripConnection, *, prepared_maximum: int = _PREPARED_MAXIMUM) -> None:
         """Send everything over `connection`, which is in autocommit, and commit it, or nothing of it.
 
-        Raises the `psycopg.Error` of the first statement that failed. A connection in doubt (cancelled, or lost) is closed.
+        A connection that has prepared more than `prepared_maximum` statements forgets them first. Raises the `psycopg.Error` of the first
+        statement that failed. A connection in doubt (cancelled, or lost) is closed.
         """
         transformer, libpq = connection.transformer, connection.pgconn
         expected: list[_Preparation | Pending] = []
         try:
             libpq.enter_pipeline_mode()
-            if len(connection.prepared) > _PREPARED_MAXIMUM:  # every statement is a constant, so this takes odd combinations of types
+            if len(connection.prepared) > prepared_maximum:  # every statement is a constant, so this takes odd combinations of types
                 connection.prepared.clear()
                 libpq.send_query_params(b"deallocate all", None)
                 expected.append(Pending())

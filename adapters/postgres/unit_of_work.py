@@ -15,7 +15,7 @@ from typing import Any, Generic, LiteralString, Self, TypeVar, cast
 
 import psycopg
 from psycopg.rows import dict_row
-from sqlalchemy import event
+from sqlalchemy import Select, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -31,12 +31,13 @@ from adapters.postgres.roles import DatabaseRole, as_role
 from contracts.governance.commands import AuditedChange, AuditTrail
 from shared_kernel.aggregate import Aggregate
 from shared_kernel.clock import Clock
-from shared_kernel.errors import Conflict, PermissionDenied, Unavailable
+from shared_kernel.errors import Conflict, NotFound, PermissionDenied, Unavailable
 from shared_kernel.events import Delivery
 from shared_kernel.principal import Principal
 
 WakeRelay = Callable[[], None]
 T = TypeVar("T")
+A = TypeVar("A", bound=Aggregate)
 
 _ambient: ContextVar["UnitOfWorkScope | None"] = ContextVar("luneo_unit_of_work", default=None)
 
@@ -54,8 +55,8 @@ class UnitsOfWork:
     def open(self, principal: Principal, *, completes: Delivery | None = None) -> "UnitOfWorkScope":
         """Return a transaction of the principal's organisation to be entered with `async with`.
 
-        Inside `together` the transaction that is open there is joined instead. `completes` is the delivery whose effect this
-        transaction is.
+        Inside `Together` the transaction that is open there is joined instead; one that acts for no organisation yet takes the first
+        one's that joins it, and stays with it. `completes` is the delivery whose effect this transaction is.
         """
         return UnitOfWorkScope(self, principal, completes)
 
@@ -109,6 +110,8 @@ class UnitOfWorkScope:
     async def __aenter__(self) -> Self:
         outer = _ambient.get()
         if outer is not None:
+            if outer.principal.organization_id is None and self.principal.organization_id is not None:
+                await outer.act_for(self.principal)
             if outer.principal.organization_id != self.principal.organization_id:
                 raise PermissionDenied("One transaction cannot span two organisations")
             self._joined, self.session, self._connection = outer, outer.session, outer.connection
@@ -119,7 +122,7 @@ class UnitOfWorkScope:
             connection = await self.session.connection()
             raw = await connection.get_raw_connection()
             self._connection = cast("Connection", raw.driver_connection)
-            await self.execute(SET_TENANT, (str(self.principal.organization_id or ""),))
+            await self.act_for(self.principal)
         except BaseException as error:
             await self.session.close()
             raise _translated(error) from error
@@ -159,6 +162,11 @@ class UnitOfWorkScope:
         finally:
             await self.session.close()
 
+    async def act_for(self, principal: Principal) -> None:
+        """Let row-level security show the organisation of `principal`. A transaction does so once: before, it saw nobody's rows."""
+        self.principal = principal
+        await self.execute(SET_TENANT, (str(principal.organization_id or ""),))
+
     async def execute(self, statement: LiteralString, parameters: Parameters = None) -> list[Row]:
         """Run one SQL statement on the transaction and return its rows as dicts."""
         async with self.connection.cursor(row_factory=dict_row) as cursor:
@@ -176,6 +184,20 @@ class UnitOfWorkScope:
         """Save a new aggregate when the block is left."""
         self.session.add(aggregate)
         self.touch(aggregate)
+
+    async def find(self, statement: Select[A]) -> A | None:
+        """Load the aggregate that `statement` selects by a key, if it is there; what is done to it is saved when the block is left."""
+        found = (await self.session.execute(statement)).scalar_one_or_none()
+        if found is not None:
+            self.touch(found)
+        return found
+
+    async def get(self, statement: Select[A], missing: str = "") -> A:
+        """Do as `find` does. Raises `NotFound`, which says `missing`, when it is not there."""
+        found = await self.find(statement)
+        if found is None:
+            raise NotFound(missing)
+        return found
 
     async def remove(self, aggregate: Aggregate) -> None:
         """Delete an aggregate when the block is left; what it recorded is written all the same."""

@@ -65,12 +65,13 @@ class UserBody(Response, frozen=True):
 
 
 class SessionOrganizationBody(Response, frozen=True):
-    """The organisation that a session acts for, and as what."""
+    """The organisation that a session acts for, and as what; in a suspended one nothing may be done."""
 
     id: UUID
     name: str
     slug: str
     role: Role
+    status: Literal["active", "suspended"]
 
 
 class TokenSessionBody(Response, frozen=True):

@@ -81,7 +81,7 @@ def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _add_events(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     group = commands.add_parser("events", help="List and replay deliveries.").add_subparsers(required=True, metavar="list|replay")
     listing = group.add_parser("list", help="List deliveries that wait or were given up.")
-    listing.add_argument("--state", choices=("dead", "due", "sent", "done"), action="append", help="default: dead")
+    listing.add_argument("--state", choices=("dead", "due", "sent", "running", "done"), action="append", help="default: dead")
     listing.add_argument("--limit", type=int, default=20)
     listing.set_defaults(run=_events_list)
     replay = group.add_parser("replay", help="Deliver a dead letter again, or all of them.")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from entrypoints.cli.demo_knowledge import demo_sources
 from entrypoints.composition.demo import Demo, ensure_demo
-from entrypoints.composition.embedded import EmbeddedInstallation
+from entrypoints.composition.embedded import DEMO_FILE, EmbeddedInstallation
 from entrypoints.settings import Settings
 from shared_kernel.clock import SystemClock
 
@@ -28,7 +28,7 @@ def up() -> int:
     started, started_at = time.monotonic(), SystemClock().now()
     print(f"Starting Luneo in {home} …", flush=True)
     with EmbeddedInstallation.at(home, _say) as installation, installation.supervisor.stopping_on_signals():
-        demo_file = home / "demo.json"
+        demo_file = home / DEMO_FILE
         demo_file.unlink(missing_ok=True)
         try:
             installation.start()

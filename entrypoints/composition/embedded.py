@@ -6,12 +6,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from adapters.embedded.home import HomeLock, Secrets
+from adapters.embedded.home import HomeInUse, HomeLock, Secrets
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.processes import EmbeddedServerFailed, write_atomically
 from adapters.embedded.supervisor import ChildProcess, Supervisor, accepts_connections, free_port
@@ -19,6 +19,7 @@ from adapters.embedded.valkey import EmbeddedValkey
 from adapters.postgres.migrate import current_revision, ensure_database, latest_revision, migrate
 from entrypoints.settings import GENERATED, PREFIX, SettingsError
 
+DEMO_FILE = "demo.json"
 _ENVIRONMENT_FILE = "environment.json"
 _DATABASE = "luneo"
 _APPLICATION, _MIGRATOR, _SUPERUSER = "luneo", "luneo_migrator", "postgres"
@@ -70,8 +71,15 @@ class EmbeddedInstallation:
     @staticmethod
     @contextmanager
     def at(home: Path, report: Callable[[str], None]) -> "Iterator[EmbeddedInstallation]":
-        """Hold the home folder while the block runs; stop every child at its end. Raises `HomeInUse`."""
-        with HomeLock(home):
+        """Hold the home folder while the block runs; stop every child at its end.
+
+        Raises `HomeInUse`, whose message also names the address of the one that holds it.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(HomeLock(home))
+            except HomeInUse as other:
+                raise HomeInUse(f"{other} {_where_it_is(home)}") from None
             installation = EmbeddedInstallation(home, report)
             try:
                 yield installation
@@ -143,6 +151,15 @@ class EmbeddedInstallation:
         migration, application = environment[f"{PREFIX}MIGRATION_DATABASE_URL"], environment[f"{PREFIX}DATABASE_URL"]
         if current_revision(migration) != latest_revision():
             migrate(migration, application)
+
+
+def _where_it_is(home: Path) -> str:
+    """Return the address that the running `luneo up` tells in its `demo.json`, as a sentence."""
+    try:
+        demo = json.loads((home / DEMO_FILE).read_text(encoding="utf-8"))
+        return f"Open {demo['base_url']}."
+    except (OSError, ValueError, LookupError, TypeError):
+        return "It is just starting or stopping."
 
 
 def _answers(url: str) -> bool:

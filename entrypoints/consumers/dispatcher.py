@@ -1,9 +1,11 @@
 """Runs the consumer of one delivery, exactly once in effect."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 import structlog
@@ -32,8 +34,8 @@ class Subscription:
     ordered: bool = False
 
 
-class LoadedDelivery(Protocol):
-    """A delivery with its event."""
+class BegunDelivery(Protocol):
+    """A delivery with its event, which this worker holds for one attempt."""
 
     @property
     def delivery(self) -> Delivery: ...  # noqa: D102
@@ -41,26 +43,57 @@ class LoadedDelivery(Protocol):
     def event_type(self) -> str: ...  # noqa: D102
     @property
     def payload(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def is_last_attempt(self) -> bool: ...  # noqa: D102
+    @property
+    def is_over(self) -> bool: ...  # noqa: D102
 
 
 class ReceivedDeliveries(Protocol):
     """The deliveries as their consumers see them."""
 
-    async def load(self, delivery_id: UUID, organization_id: UUID | None) -> LoadedDelivery | None:
-        """Return it, or `None` when there is nothing to do."""
+    async def begin(self, delivery_id: UUID, organization_id: UUID | None, now: datetime) -> BegunDelivery | None:
+        """Begin an attempt, or return `None` when there is nothing to do."""
+        ...
+
+    async def extend(self, delivery: Delivery, now: datetime) -> bool:
+        """Hold it for longer; return whether it was still held."""
         ...
 
     async def finish(self, delivery: Delivery, now: datetime) -> None:
         """Mark it done."""
         ...
 
-    async def fail(self, delivery: Delivery, error: str, now: datetime) -> bool:
-        """Try again later; return whether it was given up."""
+    async def fail(self, delivery: Delivery, error: str, now: datetime) -> None:
+        """Try again later."""
+        ...
+
+    async def bury(self, delivery: Delivery, error: str, now: datetime) -> None:
+        """Give it up."""
         ...
 
 
+@runtime_checkable
+class GivesUp(Protocol):
+    """A handler that has something to say when its delivery is given up."""
+
+    async def give_up(self, event: Any, delivery: Delivery, error: Exception | None) -> None:  # noqa: ANN401 - the handler's own event
+        """Tell whoever waits for the effect that it will not come, because of `error`, or because every worker died (`None`).
+
+        To be called again when its own worker dies: doing it twice changes nothing.
+        """
+        ...
+
+
+class LeaseLost(Exception):
+    """Another worker may have the delivery: this one was taken for dead."""
+
+
 class Dispatcher:
-    """Finds a delivery's handler, runs it, and writes down how it went."""
+    """Finds a delivery's handler, runs it, and writes down how it went.
+
+    While a handler runs, the delivery is held by a beat every `beat_seconds`, however long the work takes; a worker that dies falls silent.
+    """
 
     def __init__(
         self,
@@ -72,6 +105,7 @@ class Dispatcher:
         clock: Clock,
         metrics: Metrics,
         wake_relay: Callable[[], None],
+        beat_seconds: float,
     ) -> None:
         self._container = container
         self._subscriptions = subscriptions
@@ -80,37 +114,108 @@ class Dispatcher:
         self._clock = clock
         self._metrics = metrics
         self._wake_relay = wake_relay
+        self._beat_seconds = beat_seconds
 
     async def __call__(self, delivery_id: UUID, organization_id: UUID | None) -> None:
         """Deliver. Never raises: what fails is tried again later, and listed as a dead letter in the end."""
         with logged_with(organization_id=organization_id):
             try:
-                loaded = await self._deliveries.load(delivery_id, organization_id)
-                if loaded is not None:
-                    await self._deliver(loaded)
+                begun = await self._deliveries.begin(delivery_id, organization_id, self._clock.now())
+                if begun is None:
+                    return
+                if begun.is_over:
+                    await self._give_up(begun, None)
+                else:
+                    await self._deliver(begun)
             except Unavailable as error:
                 _logger.warning("delivery_postponed", reason=error.detail)
 
-    async def _deliver(self, loaded: LoadedDelivery) -> None:
-        delivery = loaded.delivery
+    async def _deliver(self, begun: BegunDelivery) -> None:
+        delivery = begun.delivery
         try:
-            subscription = self._subscriptions[f"{delivery.consumer} {loaded.event_type}"]
-            event = self._decode(loaded.payload, subscription.event)
-            handler = await self._container.get(subscription.handler)
-            await handler(event, delivery)
+            async with self._held(delivery):
+                handler, event = await self._handler_of(begun)
+                await handler(event, delivery)
             await self._deliveries.finish(delivery, self._clock.now())
         except AlreadyDelivered:
             self._metrics.delivered(delivery.consumer, "duplicate")
+        except LeaseLost:
+            self._metrics.delivered(delivery.consumer, "lost")
+            _logger.warning("delivery_lost", consumer=delivery.consumer, attempt=delivery.attempt)
         except Exception as error:
-            dead = await self._deliveries.fail(delivery, _described(error), self._clock.now())
-            self._metrics.delivered(delivery.consumer, "dead" if dead else "retry")
             expected = isinstance(error, Unavailable)
             _logger.warning(
-                "delivery_failed", consumer=delivery.consumer, attempt=delivery.attempt, dead=dead, exc_info=None if expected else error
+                "delivery_failed",
+                consumer=delivery.consumer,
+                attempt=delivery.attempt,
+                last=begun.is_last_attempt,
+                exc_info=None if expected else error,
             )
+            if begun.is_last_attempt:
+                await self._give_up(begun, error)
+            else:
+                await self._deliveries.fail(delivery, _described(error), self._clock.now())
+                self._metrics.delivered(delivery.consumer, "retry")
         else:
             self._metrics.delivered(delivery.consumer, "done")
             self._wake_relay()
+
+    async def _give_up(self, begun: BegunDelivery, error: Exception | None) -> None:
+        """Make it a dead letter once its handler has told so; when that fails, another worker tries when the lease is over."""
+        delivery = begun.delivery
+        try:
+            await self._tell(begun, error)
+        except Unavailable:
+            raise
+        except Exception as untold:
+            _logger.warning("delivery_not_given_up", consumer=delivery.consumer, attempt=delivery.attempt, exc_info=untold)
+            return
+        await self._deliveries.bury(delivery, "WorkerDied" if error is None else _described(error), self._clock.now())
+        self._metrics.delivered(delivery.consumer, "dead")
+        _logger.warning("delivery_given_up", consumer=delivery.consumer, attempt=delivery.attempt)
+
+    async def _tell(self, begun: BegunDelivery, error: Exception | None) -> None:
+        try:
+            handler, event = await self._handler_of(begun)
+        except (KeyError, ValueError):  # nobody subscribes to it any more, or nobody can read it: there is nobody who could tell
+            return
+        if isinstance(handler, GivesUp):
+            await handler.give_up(event, begun.delivery, error)
+
+    async def _handler_of(self, begun: BegunDelivery) -> tuple[Any, Event]:
+        subscription = self._subscriptions[f"{begun.delivery.consumer} {begun.event_type}"]
+        return await self._container.get(subscription.handler), self._decode(begun.payload, subscription.event)
+
+    @asynccontextmanager
+    async def _held(self, delivery: Delivery) -> AsyncIterator[None]:
+        """Hold the delivery as long as the block runs; end the block and raise `LeaseLost` when it is held no more."""
+        ended, limit = asyncio.Event(), asyncio.timeout(None)
+        try:
+            async with limit:
+                beating = asyncio.create_task(self._beat(delivery, ended, limit), name="delivery-beat")
+                try:
+                    yield
+                finally:
+                    ended.set()
+                    await beating
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise LeaseLost from None
+
+    async def _beat(self, delivery: Delivery, ended: asyncio.Event, limit: asyncio.Timeout) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), self._beat_seconds)
+                return
+            try:
+                held = await self._deliveries.extend(delivery, self._clock.now())
+            except Unavailable as error:  # nobody can take it either
+                _logger.warning("delivery_beat_missed", reason=error.detail)
+                continue
+            if not held:
+                limit.reschedule(asyncio.get_running_loop().time())
+                return
 
 
 def _described(error: Exception) -> str:

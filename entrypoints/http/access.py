@@ -99,11 +99,13 @@ class AccessControl:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
                 raise Unauthenticated("The Authorization header must be 'Bearer <token>'")
-            return await self._authentication.bearer(token.strip(), organization_id=_chosen_organization(headers), origin=origin)
+            return await self._authentication.bearer(
+                token.strip(), organization_id=_chosen_organization(headers), origin=origin, when_suspended=access.when_suspended
+            )
         cookie = cookie_value(headers.get("cookie", ""), self._session_cookie)
         if not cookie:
             raise Unauthenticated
-        principal = await self._authentication.session_cookie(cookie, origin=origin)
+        principal = await self._authentication.session_cookie(cookie, origin=origin, when_suspended=access.when_suspended)
         if scope["method"] not in SAFE_METHODS:
             given = headers.get("x-csrf-token", "")
             if not hmac.compare_digest(given.encode(), self._authentication.csrf_token(principal).encode()):

@@ -77,6 +77,8 @@ def _correct(operation: dict[str, Any], access: Access) -> None:
         operation["summary"] = str(said).splitlines()[0]
     if access.permission is not None:
         operation["x-permission"] = access.permission.value
+    if access.when_suspended:
+        operation["x-when-suspended"] = True
 
 
 def _handlers(app: Litestar) -> dict[tuple[str, str], HTTPRouteHandler]:

@@ -1,9 +1,12 @@
 """`Idempotency-Key` on every POST: the first answer again, kept in one transaction with the effect.
 
-Routes with `opt[OWN_IDEMPOTENCY]` (a turn runs longer than a transaction) handle the header themselves.
+Routes with `opt[OWN_IDEMPOTENCY]` (a turn runs longer than a transaction) handle the header themselves. A key belongs to its caller in the
+organisation that they act for; on routes with `opt[KEY_OF_A_PERSON]`, whose effect is in another organisation, to the person wherever they
+act.
 """
 
 import hashlib
+from dataclasses import replace
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
@@ -16,6 +19,7 @@ from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
 OWN_IDEMPOTENCY = "own_idempotency"
+KEY_OF_A_PERSON = "key_of_a_person"
 MAXIMUM_KEY_LENGTH = 255
 _FIRST_ERROR = 400
 _KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag"})
@@ -40,9 +44,11 @@ class Idempotency:
             return
         key = key_of(Headers.from_scope(scope))
         principal = scope.get("user")
-        if key is None or not isinstance(principal, Principal) or principal.organization_id is None:
+        if key is None or not isinstance(principal, Principal) or principal.id is None:
             await self.app(scope, receive, send)
             return
+        if scope["route_handler"].opt.get(KEY_OF_A_PERSON):
+            principal = replace(principal, organization_id=None)
         body = await _read(receive, maximum=self._maximum_body_bytes)
         answer, replayed = await self._once(scope, principal, key, body)
         await _send(send, answer, replayed=replayed)

@@ -1,10 +1,11 @@
 """Errors as RFC 9457 problem details: the one place that knows statuses."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+import msgspec.inspect
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
@@ -53,6 +54,7 @@ _TITLES: Mapping[int, tuple[str, str]] = {
     422: ("validation_failed", "The request is not valid"),
     429: ("rate_limited", "Too many requests"),
 }
+_STEP = re.compile(r"[^.\[]+|\[[^\]]*\]")
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
 #: What the framework says of a client that leaves while it sends: no defect of ours, and anybody could fill the log with it.
 _LEFT = "client disconnected prematurely"
@@ -74,12 +76,15 @@ def status_of(error: LuneoError) -> int:
     return next((status for kind, status in _STATUS_OF_KIND if isinstance(error, kind)), _DEFAULT_STATUS)
 
 
-def problem_of(error: Exception, request_id: str) -> Problem:
-    """Return what the caller is told about `error`; defects of ours are told as 500 without a detail."""
+def problem_of(error: Exception, request_id: str, body: object = None) -> Problem:
+    """Return what the caller is told about `error`; defects of ours are told as 500 without a detail.
+
+    `body` is the type of body that the route takes: it knows what a field may hold.
+    """
     if isinstance(error, LuneoError):
         return _domain_problem(error, request_id)
     if isinstance(error, ValidationException):
-        fields = _field_errors(error)
+        fields = _field_errors(error, body)
         return _problem(422, "validation_failed", "; ".join(f"{f.field}: {f.detail}" for f in fields) or error.detail, request_id, fields)
     if isinstance(error, InternalServerException) and error.detail == _LEFT:
         return _problem(400, "bad_request", "The request ended before it was whole", request_id)
@@ -107,7 +112,8 @@ def _is_undecodable(error: BaseException | None) -> bool:
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Litestar's handler of every exception."""
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
-    problem = problem_of(error, request_id)
+    taken = request.route_handler.parsed_fn_signature.parameters.get("data") if isinstance(error, ValidationException) else None
+    problem = problem_of(error, request_id, body=taken and taken.annotation)
     if problem.status >= 500 and not isinstance(error, LuneoError):  # noqa: PLR2004
         _logger.error("unhandled_error", exc_info=error, request_id=request_id)
     headers = {"Cache-Control": "no-store"}
@@ -147,15 +153,15 @@ def _problem(status: int, code: str, detail: str, request_id: str, errors: tuple
     return Problem(type=TYPE_BASE + code, title=title, status=status, detail=detail, code=code, request_id=request_id, errors=errors)
 
 
-def _field_errors(error: ValidationException) -> tuple[FieldProblem, ...]:
+def _field_errors(error: ValidationException, body: object) -> tuple[FieldProblem, ...]:
     found: list[FieldProblem] = []
     for item in error.extra if isinstance(error.extra, list) else ():
         message, key = str(item.get("message", "")), str(item.get("key", ""))
-        found.append(_field_problem(message, key))
+        found.append(_field_problem(message, key, body))
     return tuple(found)
 
 
-def _field_problem(message: str, key: str) -> FieldProblem:
+def _field_problem(message: str, key: str, body: object) -> FieldProblem:
     missing = re.search(r"missing required field `([^`]+)`", message)
     unknown = re.search(r"contains unknown field `([^`]+)`", message)
     name = key.removeprefix("data.").removeprefix("data")
@@ -166,7 +172,26 @@ def _field_problem(message: str, key: str) -> FieldProblem:
         return FieldProblem(field=".".join(p for p in (name, missing.group(1)) if p), code="missing", detail="is required")
     if unknown:
         return FieldProblem(field=".".join(p for p in (name, unknown.group(1)) if p), code="unknown", detail="there is no such field")
-    return FieldProblem(field=name or "body", code="invalid", detail=message[:1].lower() + message[1:])
+    allowed = [] if body is None else list(_allowed(msgspec.inspect.type_info(body), _STEP.findall(name)))
+    detail = f"must be one of {', '.join(allowed)}" if allowed else message[:1].lower() + message[1:]
+    return FieldProblem(field=name or "body", code="invalid", detail=detail)
+
+
+def _allowed(kind: msgspec.inspect.Type, steps: Sequence[str]) -> Iterator[str]:
+    """Return the texts to choose from where `steps` (fields, `[n]` for an entry of a list) lead inside `kind`; none where one is free."""
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for one in kind.types:
+            yield from _allowed(one, steps)
+    elif isinstance(kind, msgspec.inspect.StructType) and steps:
+        for field in kind.fields:
+            if field.encode_name == steps[0]:
+                yield from _allowed(field.type, steps[1:])
+    elif isinstance(kind, msgspec.inspect.ListType) and steps:
+        yield from _allowed(kind.item_type, steps[1:])
+    elif isinstance(kind, msgspec.inspect.LiteralType):
+        yield from (str(value) for value in kind.values)
+    elif isinstance(kind, msgspec.inspect.EnumType):
+        yield from (str(member.value) for member in kind.cls)
 
 
 def field_error(field: str, code: str, detail: str) -> InvalidInput:

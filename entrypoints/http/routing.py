@@ -14,12 +14,13 @@ RATE = "rate"
 class Access:
     """How a route is authorised."""
 
-    __slots__ = ("permission", "reason", "who")
+    __slots__ = ("permission", "reason", "when_suspended", "who")
 
-    def __init__(self, who: str, *, permission: Permission | None = None, reason: str = "") -> None:
+    def __init__(self, who: str, *, permission: Permission | None = None, reason: str = "", when_suspended: bool = False) -> None:
         self.who = who
         self.permission = permission
         self.reason = reason
+        self.when_suspended = when_suspended
 
     def __repr__(self) -> str:
         return f"{self.who}({self.permission or self.reason})"
@@ -30,9 +31,12 @@ def requires(permission: Permission) -> dict[str, Any]:
     return {ACCESS: Access("permission", permission=permission)}
 
 
-def signed_in(reason: str) -> dict[str, Any]:
-    """Allow every person with a session, whatever their role (`reason` says why no permission is needed); API keys are refused."""
-    return {ACCESS: Access("signed_in", reason=reason)}
+def signed_in(reason: str, *, when_suspended: bool = False) -> dict[str, Any]:
+    """Allow every person with a session, whatever their role (`reason` says why no permission is needed); API keys are refused.
+
+    `when_suspended` is for what concerns the person and not the organisation that they act for: it works also when that is suspended.
+    """
+    return {ACCESS: Access("signed_in", reason=reason, when_suspended=when_suspended)}
 
 
 def public(reason: str, *, rate: str | None = None) -> dict[str, Any]:

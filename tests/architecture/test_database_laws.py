@@ -19,6 +19,7 @@ SCHEMAS = ("identity", "billing", "conversational_ai", "governance", "messaging"
 # Tables without an organisation, each with its reason: row-level security has nothing to compare there.
 WITHOUT_ORGANIZATION = {
     "luneo.schema_version": "the revision of the whole database; nobody but the owner may write it",
+    "luneo.personal_idempotent_requests": "a person's, wherever they act; reached by the person's own id, answers are sealed",
     "messaging.ticks": "which replica runs a scheduled job; only the platform role may touch it",
     "identity.users": "a person belongs to several organisations; reached by id or e-mail alone",
     "identity.sessions": "a person's, across organisations; reached by the session's own secret",

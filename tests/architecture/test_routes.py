@@ -2,6 +2,7 @@
 
 import inspect
 import typing
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -22,6 +23,16 @@ NO_SUCCESS = {
 }
 ANSWERS_IN_TWO_FORMS = {"ask": "as JSON (`TurnAnswer`) or as a stream of events, as the caller accepts"}
 ENDS_THE_SESSION = {"log_out", "end_session", "switch_organization"}
+WHEN_SUSPENDED = {
+    "me": "shows who one is, and that the organisation is suspended",
+    "log_out": "everybody may leave",
+    "list_sessions": "a person's own devices",
+    "end_session": "everybody may leave, elsewhere too",
+    "list_organizations": "where one could go",
+    "switch_organization": "to go there",
+    "create_organization": "or to begin anew",
+}
+"""What a person may do whose organisation is suspended: nothing inside it."""
 
 
 async def test_every_route_declares_who_may_call_it(site: Site) -> None:
@@ -69,6 +80,30 @@ async def test_unknown_fields_are_refused_by_every_body_and_everything_inside(si
             for kind in _kinds(body.annotation):
                 _refuses_unknown(kind, seen)
     assert len(seen) > 10
+
+
+async def test_a_wrong_choice_is_told_what_there_is_to_choose_from(site: Site) -> None:
+    shop = await site.shop()
+    document = (await site.client.get("/schema/openapi.json")).json()
+    tried = set()
+    for route in described(site.app):
+        body = route.handler.parsed_fn_signature.parameters.get("data")
+        if body is None or not route.in_api:
+            continue
+        for kind in _kinds(body.annotation):
+            for field, schema in document["components"]["schemas"][kind.__name__]["properties"].items():
+                choices, is_list = _choices(schema, document)
+                if not choices:
+                    continue
+                wrong = {**(example(route, shop) or {}), field: ["no such choice"] if is_list else "no such choice"}
+                answer = await shop.owner(route.method, route.path(shop.ids()), wrong)
+                [error] = answer.json()["errors"]
+                assert answer.status_code == 422, f"{route} {field}"
+                assert (error["field"], error["code"]) == (field + "[0]" * is_list, "invalid"), route
+                assert error["detail"].startswith("must be one of "), f"{route} {error}"
+                assert set(error["detail"].removeprefix("must be one of ").split(", ")) == choices, route
+                tried.add(field)
+    assert tried >= {"role", "tone", "language", "languages", "locale", "session", "type"}
 
 
 async def test_only_safe_methods_are_answered_without_a_body_of_their_own(site: Site) -> None:
@@ -161,6 +196,31 @@ async def test_routes_times_roles(site: Site) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+async def test_what_works_in_a_suspended_organisation(site: Site) -> None:
+    """Every route, tried by the owner and by a key, with real objects: what is not declared to work is refused."""
+    shop = await site.shop()
+    crew, robot = Crew(site, shop), Caller(site.client, shop.owner.organization_id, {"authorization": f"Bearer {shop.api_key}"})
+    inside = {**shop.owner.headers, "luneo-organization": str(shop.owner.organization_id)}
+    owner = replace(shop.owner, headers=inside)
+    ids = {**shop.ids(), "organization_id": (await owner.made("/organizations", {"name": "Elsewhere"}))["id"]}
+    await site.run("update identity.organizations set status = 'suspended' where id = %s", (owner.organization_id,))
+    working = set()
+    for route in described(site.app):
+        if not route.in_api or route.access.who in {"public", "open"}:
+            continue
+        caller = await crew.fresh(owner) if route.name in ENDS_THE_SESSION else owner
+        if route.name == "end_session":
+            devices = (await caller("GET", "/auth/sessions")).json()["items"]
+            ids["session_id"] = next(d["id"] for d in devices if d["current"])
+        answers = [await caller(route.method, route.path(ids), example(route, shop)) for caller in (caller, robot)]
+        if answers[0].is_success:
+            working.add(route.name)
+        refused = answers[1:] if route.name in working else answers
+        assert [(a.status_code, a.json()["code"]) for a in refused] == [(403, "organization_suspended")] * len(refused), route
+        assert route.access.when_suspended == (route.name in working), route
+    assert working == set(WHEN_SUSPENDED)
+
+
 @pytest.mark.parametrize("credential", ["Bearer", "Basic YTpi", "Bearer lun_live_junk", "Bearer lat_junk", "bearer  ", "Bearer \xff"])
 async def test_a_credential_that_is_none_is_refused_everywhere(site: Site, credential: str) -> None:
     values = dict.fromkeys(Shop.__dataclass_fields__, str(new_id())) | {"organization_id": str(new_id())}
@@ -170,6 +230,18 @@ async def test_a_credential_that_is_none_is_refused_everywhere(site: Site, crede
             answer = await site.client.request(route.method, "/api/v1" + route.path(values), headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), route
             assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def _choices(schema: Any, document: Any) -> tuple[set[str], bool]:
+    """The texts that a field's published schema lists, and whether the field takes a list of them."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    for one in (schema, *schema.get("oneOf", [])):
+        if "enum" in one.get("items", {}):
+            return set(one["items"]["enum"]), True
+        if "enum" in one:
+            return {choice for choice in one["enum"] if choice is not None}, False
+    return set(), False
 
 
 def _kinds(annotation: Any) -> list[type]:

@@ -162,7 +162,7 @@ def test_a_second_one_on_the_folder_says_so_and_ends(up: Up) -> None:
     assert second.returncode == 1
     assert f"Luneo is already running on {up.home}" in second.stderr
     assert up.process is not None
-    assert str(up.process.pid) in second.stderr
+    assert f"(process {up.process.pid}). Open {up.demo.base_url}." in second.stderr
     assert answers(f"{up.demo.base_url}/health/ready")
 
 

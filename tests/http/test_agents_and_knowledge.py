@@ -40,12 +40,19 @@ class KnownTokens:
     def __init__(self) -> None:
         self.callers: dict[str, Principal] = {}
 
-    async def bearer(self, token: str, *, organization_id: UUID | None, origin: Origin) -> Principal:  # noqa: ARG002
+    async def bearer(
+        self,
+        token: str,
+        *,
+        organization_id: UUID | None,  # noqa: ARG002
+        origin: Origin,
+        when_suspended: bool = False,  # noqa: ARG002
+    ) -> Principal:
         if token not in self.callers:
             raise Unauthenticated
         return replace(self.callers[token], origin=origin)
 
-    async def session_cookie(self, value: str, *, origin: Origin) -> Principal:  # noqa: ARG002
+    async def session_cookie(self, value: str, *, origin: Origin, when_suspended: bool = False) -> Principal:  # noqa: ARG002
         raise Unauthenticated
 
     def csrf_token(self, principal: Principal) -> str:  # noqa: ARG002

@@ -101,6 +101,27 @@ class TestIdempotencyKey:
         assert len({a.json()["id"] for a in answers if a.status_code == 201}) == 1
         assert len((await owner("GET", "/agents")).json()["items"]) == 1
 
+    async def test_a_new_organisation_is_made_once_whichever_one_its_founder_acts_for(self, site: Site) -> None:
+        founder = await site.person()
+        sent = ("POST", "/organizations", {"name": "Second"})
+        answers = await asyncio.gather(*(founder(*sent, idempotency_key="k") for _ in range(10)))
+        assert {a.status_code for a in answers} <= {201, 409}
+        assert {a.json()["code"] for a in answers if a.status_code == 409} <= {"idempotency_in_progress"}
+        again = await founder(*sent, idempotency_key="k")
+        assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
+        elsewhere = await founder(*sent, idempotency_key="k", luneo_organization=again.json()["id"])
+        assert elsewhere.json() == again.json()
+        assert {a.content for a in answers if a.status_code == 201} == {again.content}
+        assert sum("idempotent-replayed" not in a.headers for a in answers if a.status_code == 201) == 1
+        assert [o["name"] for o in (await founder("GET", "/organizations")).json()["items"]].count("Second") == 1
+        reused = await founder("POST", "/organizations", {"name": "Third"}, idempotency_key="k")
+        assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
+        other = await (await site.person())(*sent, idempotency_key="k")
+        assert (other.status_code, other.json()["id"] != again.json()["id"]) == (201, True)
+        refused = await founder("POST", "/organizations", {"name": ""}, idempotency_key="mended")
+        assert refused.status_code == 422
+        assert (await founder(*sent, idempotency_key="mended")).status_code == 201, "the same name may be used again"
+
     async def test_an_error_keeps_nothing_so_that_the_mended_request_goes_through(self, site: Site) -> None:
         owner = await site.person()
         refused = await owner("POST", "/agents", {"name": ""}, idempotency_key="k-1")

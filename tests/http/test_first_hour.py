@@ -152,7 +152,8 @@ def test_the_first_hour(up: Running, client: httpx.Client) -> None:
     assert streamed != stopped
     _the_books_agree(client, answers=4)
 
-    assert run(up.home, "up")[0] == 1
+    status, said = run(up.home, "up")
+    assert (status, f"Open {up.demo['base_url']}." in said) == (1, True), said
     status, said = run(up.home, "doctor")
     assert status == 0, said
 

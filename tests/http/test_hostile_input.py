@@ -7,8 +7,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import pytest
-from argon2 import PasswordHasher
 
 from shared_kernel.identifiers import new_id
 from tests.fixtures.app import Caller, Shop, Site
@@ -104,16 +102,6 @@ def field_bodies(route: Route, valid: Any) -> Iterator[bytes]:
     yield json.dumps({**base, "surprise": 1}).encode()
 
 
-@pytest.fixture
-def quick_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of sign-ups would hash for minutes: the work is the library's, and tested elsewhere."""
-
-    def quick(*_: object, **__: object) -> PasswordHasher:
-        return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-
-    monkeypatch.setattr("adapters.crypto.argon2_hashing.PasswordHasher", quick)
-
-
 async def shop_and_routes(site: Site) -> tuple[Shop, list[Route]]:
     shop = await site.shop()
     return shop, [r for r in described(site.app) if r.in_api and r.name not in {"log_out", "end_session", "switch_organization"}]
@@ -156,7 +144,6 @@ async def test_headers(site: Site) -> None:
     assert not [f for f in found if f], "\n".join(f for f in found if f)
 
 
-@pytest.mark.usefixtures("quick_hashing")
 async def test_bodies(site: Site) -> None:
     shop, routes = await shop_and_routes(site)
     found: list[str | None] = []

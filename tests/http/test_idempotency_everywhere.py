@@ -6,7 +6,6 @@ from tests.fixtures.routes import described, example
 
 OF_THEIR_OWN = {
     "ask": "a turn runs longer than a transaction: its key is kept with the turn",
-    "create_organization": "the organisation is made in another tenant's transaction, and its name may be used again",
     "switch_organization": "its answer holds tokens, and the session it replaces cannot ask twice",
 }
 """Routes for people and keys that keep no answer under a key, each with its reason."""

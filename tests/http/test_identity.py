@@ -341,10 +341,27 @@ async def test_keys_need_a_plan(site: Site) -> None:
 
 
 async def test_a_suspended_organisation(site: Site) -> None:
-    session = (await site.sign_up("ada@example.com")).json()
+    session = (await site.sign_up("ada@example.com", session="cookie")).json()
+    csrf = session["csrf_token"]
     await site.house.suspend(session["organization"]["id"])
-    refused = await site.get("/auth/me", **bearer(session["access_token"]))
+    refused = await site.get("/members")
     assert (refused.status_code, refused.json()["code"]) == (403, "organization_suspended")
+    me = (await site.get("/auth/me")).json()
+    assert (me["user"], me["role"], me["permissions"]) == (session["user"], "owner", [])
+    assert me["organization"] == {**session["organization"], "status": "suspended"}
+    second = (await site.post("/organizations", {"name": "Zweite"}, x_csrf_token=csrf)).json()
+    places = (await site.get("/organizations")).json()["items"]
+    assert [(p["name"], p["status"]) for p in places] == [("Acme", "suspended"), ("Zweite", "active")]
+    refused = await site.post(f"/organizations/{session['organization']['id']}/switch", x_csrf_token=csrf)
+    assert (refused.status_code, refused.json()["code"]) == (403, "organization_suspended")
+    csrf = (await site.post(f"/organizations/{second['id']}/switch", x_csrf_token=csrf)).json()["csrf_token"]
+    assert (await site.get("/members")).status_code == 200
+    await site.house.suspend(second["id"])
+    assert (await site.get("/members")).status_code == 403
+    refreshed = (await site.post("/auth/refresh")).json()
+    assert refreshed["organization"]["status"] == "suspended"
+    assert (await site.post("/auth/logout", x_csrf_token=refreshed["csrf_token"])).status_code == 204
+    assert (await site.get("/auth/me")).status_code == 401
 
 
 async def test_every_route_is_refused_to_nobody(site: Site) -> None:

@@ -266,13 +266,24 @@ class TestRefused:
     async def test_a_draft_and_an_archived_agent(self, site: Site) -> None:
         owner = await site.person()
         agent = await owner.made("/agents", {"name": "Draft"})
+
+        async def refused(path: str, body: dict[str, str]) -> None:
+            answer = await owner("POST", path, body)
+            assert (answer.status_code, answer.json()["code"], answer.json()["title"]) == (
+                409,
+                "agent_not_published",
+                "Publish the agent before talking to it",
+            )
+
+        await refused("/conversations", {"agent_id": agent["id"]})
+        await owner.made(f"/agents/{agent['id']}/publish", None)
         conversation = await site.conversation(owner, agent["id"])
-        answer = await owner("POST", f"/conversations/{conversation}/messages", {"content": "Hello?"})
-        assert (answer.status_code, answer.json()["code"]) == (409, "agent_not_published")
         await owner("DELETE", f"/agents/{agent['id']}")
-        assert (await owner("POST", "/conversations", {"agent_id": agent["id"]})).status_code == 404
-        answer = await owner("POST", f"/conversations/{conversation}/messages", {"content": "Hello?"})
-        assert answer.status_code in {404, 409}
+        await refused("/conversations", {"agent_id": agent["id"]})
+        await refused(f"/conversations/{conversation}/messages", {"content": "Hello?"})
+        assert len((await owner("GET", "/conversations")).json()["items"]) == 1
+        missing = await owner("POST", "/conversations", {"agent_id": str(new_id())})
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
 
     @pytest.mark.parametrize(
         ("body", "field", "code"),

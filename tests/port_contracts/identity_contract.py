@@ -535,10 +535,34 @@ class IdentityContract:
             with pytest.raises(OrganizationSuspended):
                 await house.principal(signed_in)
             await house.suspend(owner.tenant)
-            with pytest.raises(OrganizationSuspended):
-                await house.authentication.bearer(api_key, organization_id=None, origin=Origin())
+            for when_suspended in (False, True):
+                with pytest.raises(OrganizationSuspended):
+                    await house.authentication.bearer(api_key, organization_id=None, origin=Origin(), when_suspended=when_suspended)
             [place] = await house.directory.places(signed_in.person.id)
             assert place.status is OrganizationStatus.SUSPENDED
+
+    async def test_a_person_of_a_suspended_organisation_may_do_nothing_in_it_but_go_elsewhere(self) -> None:
+        async with self.open() as house:
+            signed_in = await house.member()
+            assert signed_in.organization is not None
+            assert signed_in.organization.status is OrganizationStatus.ACTIVE
+            await house.suspend(signed_in.organization.id)
+            token = signed_in.access_token
+            caller = await house.authentication.bearer(token, organization_id=None, origin=Origin(), when_suspended=True)
+            assert (caller.id, caller.tenant, caller.role) == (signed_in.person.id, signed_in.organization.id, "owner")
+            assert caller.permissions == frozenset()
+            refreshed = await house.refresh(
+                RefreshSession(refresh_token=signed_in.refresh_token, kind=SessionKind.TOKEN, requested_by=VISITOR)
+            )
+            assert refreshed.organization is not None
+            assert refreshed.organization.status is OrganizationStatus.SUSPENDED
+            second = await house.create_organization(CreateOrganization(name="Zweite", locale=Locale.ENGLISH, requested_by=caller))
+            with pytest.raises(OrganizationSuspended):
+                await house.switch(SwitchOrganization(organization_id=signed_in.organization.id, requested_by=caller))
+            switched = await house.switch(SwitchOrganization(organization_id=second.organization_id, requested_by=caller))
+            assert (await house.principal(switched)).permissions == frozenset(Permission)
+            house.clock.pass_by(seconds=1)
+            await house.end_session(EndSession(session_id=switched.session_id, requested_by=await house.principal(switched)))
 
     # API keys
 

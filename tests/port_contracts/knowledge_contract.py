@@ -46,7 +46,6 @@ from shared_kernel.pagination import PageRequest
 from shared_kernel.principal import Principal
 from tests.fakes.embeddings import InMemoryEmbeddings
 
-ATTEMPTS = 3
 CONSUMERS: Mapping[type[Event], str] = {
     KnowledgeSourceAdded: "conversational_ai.index_source",
     KnowledgeSourceDeleted: "conversational_ai.forget_source",
@@ -66,16 +65,6 @@ class MovableClock:
     def now(self) -> datetime:
         self.at += timedelta(seconds=1)
         return self.at
-
-
-class RecordedLeases:
-    """Implements `WorkLease`."""
-
-    def __init__(self) -> None:
-        self.extended: list[UUID] = []
-
-    async def extend(self, delivery: Delivery) -> None:
-        self.extended.append(delivery.id)
 
 
 @dataclass
@@ -136,7 +125,6 @@ class KnowledgeHouse:
         self.agents, self.knowledge = agents, knowledge
         self.index = ObservedIndex(index)
         self.embeddings = InMemoryEmbeddings()
-        self.leases = RecordedLeases()
         self.create_agent = CreateAgentHandler(transactions, quotas, MODELS, clock)
         self.edit_agent = EditAgentHandler(transactions, MODELS, clock)
         self.publish_agent = PublishAgentHandler(transactions, MODELS, clock)
@@ -151,7 +139,7 @@ class KnowledgeHouse:
         self.retrieval = RetrievePassages(self.embeddings, self.index, knowledge)
         self.search = SearchKnowledgeHandler(knowledge, self.retrieval)
         self.demo = CreateDemoAgentHandler(transactions, quotas, MODELS, clock)
-        self.index_source = IndexSource(transactions, self.embeddings, self.index, self.leases, clock, attempts=ATTEMPTS)
+        self.index_source = IndexSource(transactions, self.embeddings, self.index, clock)
         self.forget_source = ForgetSource(transactions, self.index)
         self.forget_base = ForgetKnowledgeBase(transactions, self.index)
 
@@ -166,25 +154,24 @@ class KnowledgeHouse:
             AddKnowledgeSource(knowledge_base_id=base_id, name="A source", content=content, requested_by=principal, **command)
         )
 
-    async def work(self, principal: Principal, attempt: int = 1) -> None:
+    async def work(self, principal: Principal) -> None:
         """Deliver everything that is due, as a worker would."""
         for delivery, event in await self.due(principal):
-            await self.deliver(delivery, event, attempt)
+            await self.deliver(delivery, event)
 
-    async def deliver(self, delivery: Delivery, event: Event, attempt: int = 1) -> None:
-        again = Delivery(
-            id=delivery.id,
-            event_id=delivery.event_id,
-            organization_id=delivery.organization_id,
-            consumer=delivery.consumer,
-            attempt=attempt,
-        )
+    async def deliver(self, delivery: Delivery, event: Event) -> None:
         if isinstance(event, KnowledgeSourceAdded):
-            await self.index_source(event, again)
+            await self.index_source(event, delivery)
         elif isinstance(event, KnowledgeSourceDeleted):
-            await self.forget_source(event, again)
+            await self.forget_source(event, delivery)
         elif isinstance(event, KnowledgeBaseDeleted):
-            await self.forget_base(event, again)
+            await self.forget_base(event, delivery)
+
+    async def give_up(self, principal: Principal, error: Exception | None) -> None:
+        """Give up every source that is due to be indexed, as the last worker does."""
+        for delivery, event in await self.due(principal):
+            if isinstance(event, KnowledgeSourceAdded):
+                await self.index_source.give_up(event, delivery, error)
 
     async def found(self, principal: Principal, base_id: UUID, query: str, limit: int = 10) -> list[str]:
         search = SearchKnowledge(knowledge_base_id=base_id, query=query, limit=limit, requested_by=principal)
@@ -368,7 +355,7 @@ class KnowledgeContract:
         assert await house.retrieval.passages(principal.tenant, [base.id], "nimbostratus rain", limit=5, cut_off=1.0) == []
         assert await house.retrieval.passages(principal.tenant, [], "rain", limit=5, cut_off=0.0) == []
 
-    async def test_progress_is_kept_and_the_lease_extended_with_each_batch(self, house: KnowledgeHouse) -> None:
+    async def test_progress_is_kept_with_each_batch(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")
         base = await house.base(principal)
         source = await house.source(principal, base.id, LONG)
@@ -382,7 +369,7 @@ class KnowledgeContract:
         assert seen == sorted(seen)
         assert seen[0] == 0
         assert seen[-1] > 80
-        assert len(house.leases.extended) == len(house.index.upserts) == 4
+        assert len(house.index.upserts) == 4
 
     async def test_a_killed_worker_is_continued_at_the_batch_it_was_at(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")
@@ -399,7 +386,7 @@ class KnowledgeContract:
         assert (await house.knowledge.source(principal, base.id, source.id)).status is SourceStatus.PROCESSING
         assert await house.found(principal, base.id, "item 1") == []
         house.index.after_upsert = None
-        await house.work(principal, attempt=2)
+        await house.work(principal)
         ready = await house.knowledge.source(principal, base.id, source.id)
         assert (ready.status, ready.passages) == (SourceStatus.READY, len(LONG.pairs))
         assert house.index.upserts[1] == house.index.upserts[2]  # the batch whose progress was lost, under the same ids
@@ -438,7 +425,7 @@ class KnowledgeContract:
         assert await house.index.count(principal.tenant) == len(LONG.pairs)
         assert (await house.events(principal)).count("conversational_ai.knowledge_source_indexed.v1") == 1
 
-    async def test_what_goes_wrong_is_shown_and_the_last_attempt_fails_the_source(self, house: KnowledgeHouse) -> None:
+    async def test_what_goes_wrong_is_shown_and_giving_up_fails_the_source(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")
         base = await house.base(principal)
         source = await house.source(principal, base.id)
@@ -447,18 +434,56 @@ class KnowledgeContract:
             raise Unavailable("the index does not answer")
 
         house.index.after_upsert = gone
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) as error:
             await house.work(principal)
         tried = await house.knowledge.source(principal, base.id, source.id)
         assert (tried.status, tried.error) == (SourceStatus.PROCESSING, "the index does not answer; it will be tried again")
-        with pytest.raises(Unavailable):
-            await house.work(principal, attempt=ATTEMPTS)
-        failed = await house.knowledge.source(principal, base.id, source.id)
-        assert (failed.status, failed.error) == (SourceStatus.FAILED, "the index does not answer")
-        assert "conversational_ai.knowledge_source_failed.v1" in await house.events(principal)
+        for _ in range(2):  # its worker may die before it says that it has
+            await house.give_up(principal, error.value)
+            failed = await house.knowledge.source(principal, base.id, source.id)
+            assert (failed.status, failed.error) == (SourceStatus.FAILED, "the index does not answer")
+        assert (await house.events(principal)).count("conversational_ai.knowledge_source_failed.v1") == 1
+        assert (await house.notes(principal)).count("knowledge_source.failed") == 1
         house.index.after_upsert = None
         await house.work(principal)  # a replayed dead letter
         assert (await house.knowledge.source(principal, base.id, source.id)).status is SourceStatus.READY
+
+    async def test_a_source_that_every_worker_died_over_says_so(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source, deleted = await house.source(principal, base.id), await house.source(principal, base.id)
+
+        async def die(_: int) -> None:
+            raise asyncio.CancelledError
+
+        house.index.after_upsert = die
+        with pytest.raises(asyncio.CancelledError):
+            await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, source.id)).status is SourceStatus.PROCESSING
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=deleted.id, requested_by=principal))
+        await house.give_up(principal, None)
+        failed = await house.knowledge.source(principal, base.id, source.id)
+        assert (failed.status, failed.error) == (
+            SourceStatus.FAILED,
+            "Indexing was interrupted each time it was tried, for a reason on our side",
+        )
+        assert (await house.events(principal)).count("conversational_ai.knowledge_source_failed.v1") == 1
+
+    async def test_a_worker_that_goes_on_after_its_source_was_given_up_does_not_hide_it(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id, LONG)
+
+        async def given_up_meanwhile(upserts: int) -> None:
+            if upserts == 2:
+                await house.give_up(principal, None)
+            if upserts == 3:
+                raise Unavailable("the index does not answer")
+
+        house.index.after_upsert = given_up_meanwhile
+        with pytest.raises(Unavailable):
+            await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, source.id)).status is SourceStatus.FAILED
 
     async def test_a_deleted_source_is_not_found_from_that_moment(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")

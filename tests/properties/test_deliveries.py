@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from adapters.postgres.messaging.deliveries import LEASE
 from shared_kernel.identifiers import new_id
 from tests.integration.messaging.post_office import Bookkeeping, Notifying, PostOffice, open_post_office
 
@@ -30,7 +29,7 @@ class Deliveries(RuleBasedStateMachine):
         self.things = [(self.organizations[n % 2], new_id()) for n in range(THINGS)]
         self.versions: dict[UUID, int] = defaultdict(int)
         self.poisoned: set[tuple[UUID, int]] = set()
-        office.poison.clear()
+        office.fates.poison.clear()
         office.sent.clear()
         office.broker_gone = False
         self.run(office.run("truncate messaging.events cascade; truncate public.effects"))
@@ -46,7 +45,7 @@ class Deliveries(RuleBasedStateMachine):
             self.run(self.office.publish(organization, thing, self.versions[thing]))
         if poison and not self.poisoned:
             self.poisoned.add((thing, self.versions[thing]))
-            self.office.poison.add((thing, self.versions[thing]))
+            self.office.fates.poison.add((thing, self.versions[thing]))
 
     @rule()
     def relays(self) -> None:
@@ -65,6 +64,12 @@ class Deliveries(RuleBasedStateMachine):
         index = data.draw(st.integers(0, len(self.office.sent) - 1))
         _, delivery, organization = self.office.sent.pop(index)
         self.run(self.office.dispatcher(delivery, organization))
+
+    @precondition(lambda self: self.office.sent)
+    @rule(data=st.data())
+    def a_worker_dies_over_one(self, data: st.DataObject) -> None:
+        _, delivery, organization = self.office.sent.pop(data.draw(st.integers(0, len(self.office.sent) - 1)))
+        self.run(self.office.received.begin(delivery, organization, self.office.clock.now()))
 
     @precondition(lambda self: self.office.sent)
     @rule(data=st.data())
@@ -90,14 +95,14 @@ class Deliveries(RuleBasedStateMachine):
     def the_broker_goes_and_comes(self, gone: bool) -> None:
         self.office.broker_gone = gone
 
-    @rule(seconds=st.sampled_from([1, 10, 31, 300]))
+    @rule(seconds=st.sampled_from([1, 5, 11, 300]))
     def time_passes(self, seconds: int) -> None:
         self.office.clock.at += timedelta(seconds=seconds)
 
     @precondition(lambda self: self.poisoned)
     @rule()
     def the_defect_is_mended(self) -> None:
-        self.office.poison.clear()
+        self.office.fates.poison.clear()
         self.poisoned.clear()
 
     @invariant()
@@ -112,13 +117,13 @@ class Deliveries(RuleBasedStateMachine):
     def teardown(self) -> None:
         """When everything works again, everything arrives; a dead letter only needs its replay."""
         self.office.broker_gone = False
-        self.office.poison.clear()
+        self.office.fates.poison.clear()
         while True:
             self.run(self.office.relayed.replay(None, self.office.clock.now()))
             self.run(self.office.until_quiet())
             if not self.run(self.office.run("select 1 from messaging.deliveries where state <> 'done'")):
                 break
-            self.office.clock.at += LEASE * 10 + timedelta(seconds=1)
+            self.office.clock.at += timedelta(seconds=301)
         for _, thing in self.things:
             whole = list(range(1, self.versions[thing] + 1))
             assert self.run(self.office.effects(thing, Bookkeeping.NAME)) == whole

@@ -1,9 +1,11 @@
 """What is no defect is told in one line, without a trace."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from adapters.embedded.home import HomeLock
 from entrypoints.cli.main import main
 
 
@@ -20,6 +22,17 @@ def test_a_home_that_cannot_be(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     (tmp_path / "file").touch()
     monkeypatch.setenv("LUNEO_HOME", str(tmp_path / "file"))
     assert str(tmp_path / "file") in told(capsys, "up")
+
+
+def test_a_home_in_use_names_the_process_and_where_it_is_found(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUNEO_HOME", str(tmp_path))
+    running = f"Luneo is already running on {tmp_path} (process {os.getpid()})."
+    with HomeLock(tmp_path):
+        assert f"{running} It is just starting or stopping." in told(capsys, "up")
+        (tmp_path / "demo.json").write_text('{"base_url": "http://127.0.0.1:8017"}')
+        assert f"{running} Open http://127.0.0.1:8017." in told(capsys, "up")
 
 
 @pytest.mark.parametrize("port", ["eighty", "0", "99999", "-1", "²"])

@@ -15,7 +15,7 @@ from contracts.billing.metrics import PERIODIC
 from domains.billing.model.catalogue import COUNTED, Allowances
 from domains.billing.model.period import BillingPeriod
 from domains.billing.model.subscription import Subscription
-from shared_kernel.errors import Conflict, NotFound
+from shared_kernel.errors import Conflict
 from shared_kernel.unit_of_work import UnitOfWork
 
 _OPEN: LiteralString = """
@@ -58,11 +58,7 @@ class PostgresSubscriptions:
     async def of(self, organization_id: UUID) -> Subscription:
         """See `Subscriptions.of`."""
         statement = select(Subscription).where(subscriptions.c.organization_id == organization_id).with_for_update()
-        found = (await self._scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound("This organisation has no billing account")
-        self._scope.touch(found)
-        return found
+        return await self._scope.get(statement, "This organisation has no billing account")
 
 
 class PostgresQuotaCounters:

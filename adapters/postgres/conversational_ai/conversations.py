@@ -19,10 +19,10 @@ mappings.map_imperatively(Conversation, turn_tables.conversations, version_id_co
 register("fk_conversations_organization_id", lambda _: NotFound("There is no such agent"))
 register("agent_not_found", lambda _: NotFound("There is no such agent"))
 
-_AGENT_EXISTS: LiteralString = """
-select luneo.require(exists (select 1 from conversational_ai.agents where organization_id = %(organization)s and id = %(agent)s
-and status <> 'archived'),
-                     'agent_not_found')
+# the code `agent_not_published` is registered with the turns, which refuse by it too
+_AGENT_ANSWERS: LiteralString = """
+select luneo.require(count(*) = 1, 'agent_not_found'), luneo.require(bool_and(status = 'published'), 'agent_not_published')
+  from conversational_ai.agents where organization_id = %(organization)s and id = %(agent)s
 """
 _SUMMARY: LiteralString = """
 select c.id, c.agent_id, c.channel, c.language, c.visitor_id, c.created_at,
@@ -56,8 +56,8 @@ class PostgresConversations:
         self._scope = scope
 
     async def add(self, conversation: Conversation) -> None:
-        """Keep a new conversation. Raises `NotFound` for an agent that is not there (any more)."""
-        await self._scope.execute(_AGENT_EXISTS, {"organization": conversation.organization_id, "agent": conversation.agent_id})
+        """Keep a new conversation. Raises `NotFound` for an agent that is not there, `AgentNotPublished`."""
+        await self._scope.execute(_AGENT_ANSWERS, {"organization": conversation.organization_id, "agent": conversation.agent_id})
         self._scope.add(conversation)
 
 

@@ -71,19 +71,12 @@ class PostgresAgents:
     async def get(self, agent_id: UUID) -> Agent:
         """Select it with its attachments."""
         statement = select(Agent).where(agents.c.id == agent_id, agents.c.archived_at.is_(None))
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound("There is no such agent")
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement, "There is no such agent")
 
     async def with_slug(self, slug: str) -> Agent | None:
         """Select it with its attachments."""
         statement = select(Agent).where(agents.c.slug == slug, agents.c.archived_at.is_(None))
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is not None:
-            self.scope.touch(found)
-        return found
+        return await self.scope.find(statement)
 
     async def slugs_like(self, slug: str) -> Sequence[str]:
         """Select slugs by their beginning, which holds no wildcard."""
@@ -117,11 +110,7 @@ class PostgresKnowledgeBases:
     async def get(self, base_id: UUID) -> KnowledgeBase:
         """Select it for update."""
         statement = select(KnowledgeBase).where(knowledge_bases.c.id == base_id, knowledge_bases.c.deleted_at.is_(None)).with_for_update()
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound("There is no such knowledge base")
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement, "There is no such knowledge base")
 
     async def hold(self, base_ids: Collection[UUID]) -> None:
         """Lock them for share."""
@@ -159,11 +148,7 @@ class PostgresKnowledgeSources:
             )
             .with_for_update()
         )
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound("There is no such source")
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement, "There is no such source")
 
     async def content(self, source: KnowledgeSource) -> SourceContent:
         """Select and decode it."""

@@ -17,7 +17,7 @@ from domains.identity.model.session import Session
 from domains.identity.model.sign_up import EmailAlreadyRegistered, SignUp
 from domains.identity.model.user import User
 from domains.identity.ports.transactions import IdentityTransaction
-from shared_kernel.errors import Conflict, NotFound
+from shared_kernel.errors import Conflict
 
 register("uq_users_email", lambda _: EmailAlreadyRegistered())
 register("uq_organizations_slug", lambda _: Conflict("There is an organisation with this slug already"))
@@ -37,11 +37,7 @@ class PostgresSignUps:
     async def get(self, sign_up_id: UUID) -> SignUp:
         """Select it for update."""
         statement = select(SignUp).where(sign_ups.c.id == sign_up_id).with_for_update()
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement)
 
     async def newest_open(self, email: Email, *, at: datetime) -> SignUp | None:
         """Select it for update."""
@@ -52,10 +48,7 @@ class PostgresSignUps:
             .limit(1)
             .with_for_update()
         )
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is not None:
-            self.scope.touch(found)
-        return found
+        return await self.scope.find(statement)
 
     async def forget_spent(self, *, before: datetime) -> int:
         """Delete in one statement."""
@@ -78,11 +71,7 @@ class PostgresUsers:
 
     async def get(self, user_id: UUID) -> User:
         """Select it."""
-        found = (await self.scope.session.execute(select(User).where(users.c.id == user_id))).scalar_one_or_none()
-        if found is None:
-            raise NotFound
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(select(User).where(users.c.id == user_id))
 
     async def has_account(self, email: Email) -> bool:
         """Look the e-mail up."""
@@ -103,11 +92,7 @@ class PostgresOrganizations:
     async def get(self, organization_id: UUID) -> Organization:
         """Select it."""
         statement = select(Organization).where(organizations.c.id == organization_id)
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +119,7 @@ class PostgresMemberships:
         statement = select(Membership).where(
             memberships.c.organization_id == self.scope.principal.tenant, memberships.c.id == membership_id
         )
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement)
 
     async def remove(self, membership: Membership) -> None:
         """Delete it when the transaction ends."""
@@ -158,11 +139,7 @@ class PostgresSessions:
     async def get(self, session_id: UUID) -> Session:
         """Select it for update."""
         statement = select(Session).where(sessions.c.id == session_id).with_for_update()
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement)
 
     async def forget_spent(self, *, before: datetime) -> int:
         """Delete in one statement."""
@@ -185,11 +162,7 @@ class PostgresApiKeys:
     async def get(self, api_key_id: UUID) -> ApiKey:
         """Select it."""
         statement = select(ApiKey).where(api_keys.c.organization_id == self.scope.principal.tenant, api_keys.c.id == api_key_id)
-        found = (await self.scope.session.execute(statement)).scalar_one_or_none()
-        if found is None:
-            raise NotFound
-        self.scope.touch(found)
-        return found
+        return await self.scope.get(statement)
 
 
 @dataclass(frozen=True, slots=True)

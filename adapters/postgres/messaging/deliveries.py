@@ -1,4 +1,4 @@
-"""Deliveries: claimed by the relay, loaded and finished by consumers, listed and replayed by operators."""
+"""Deliveries: claimed by the relay, begun and finished by workers, listed and replayed by operators. `tables` says what they go through."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,23 +7,29 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from adapters.postgres.database import Database
-from shared_kernel.clock import Clock
 from shared_kernel.errors import NotFound
 from shared_kernel.events import Delivery
 from shared_kernel.pagination import Page, PageRequest
 from shared_kernel.principal import Principal
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=10)
+"""A worker that has been silent for so long has lost its delivery."""
+BEAT_SECONDS = LEASE.total_seconds() / 4
+"""How often a worker speaks up while it works: it may miss three times."""
 MOST_ATTEMPTS = 10
+_MOST_FAREWELLS = 5
+_FIRST_RESEND = timedelta(seconds=10)
+_LATEST_RESEND = timedelta(seconds=300)
 _FIRST_DELAY_SECONDS = 1.0
 _LONGEST_DELAY_SECONDS = 300.0
 _ERROR_LENGTH = 500
 
+# What waits in a queue is sent anew ever more rarely: a copy is only of use when the queue has lost the one before.
 _CLAIM: LiteralString = """
 with claimed as (
-  select d.id, d.attempts >= %(most)s as given_up
+  select d.id, d.attempts >= %(most)s as dead
     from messaging.deliveries d
-   where d.state in ('due', 'sent') and d.due_at <= %(now)s
+   where d.state in ('due', 'sent', 'running') and d.due_at <= %(now)s
      and (not d.ordered or not exists (
        select 1 from messaging.deliveries e
         where e.consumer = d.consumer and e.aggregate_id = d.aggregate_id and e.state <> 'done'
@@ -31,36 +37,45 @@ with claimed as (
    order by d.due_at limit %(limit)s for update of d skip locked
 )
 update messaging.deliveries d
-   set state = case when c.given_up then 'dead' else 'sent' end,
-       attempts = d.attempts + case when c.given_up then 0 else 1 end,
-       due_at = %(lease)s
+   set state = case when c.dead then 'dead' else 'sent' end,
+       last_error = case when c.dead then coalesce(d.last_error, 'WorkerDied') else d.last_error end,
+       sends = least(d.sends + 1, 10),
+       due_at = %(now)s + least(%(resend)s * power(2, d.sends), %(latest_resend)s)
   from claimed c where d.id = c.id
 returning d.id, d.organization_id, d.consumer, d.queue, d.attempts, d.state
 """
 _UNSEND: LiteralString = """
-update messaging.deliveries set state = 'due', attempts = attempts - 1, due_at = %(at)s where id = any(%(ids)s) and state = 'sent'
+update messaging.deliveries set state = 'due', sends = greatest(sends - 1, 0), due_at = %(at)s where id = any(%(ids)s) and state = 'sent'
 """
 _LAG: LiteralString = """
 select coalesce(extract(epoch from %(now)s - min(due_at) filter (where state = 'due')), 0)::float8 as lag,
        (select count(*) from messaging.deliveries where state = 'dead') as dead
-  from messaging.deliveries where state in ('due', 'sent')
+  from messaging.deliveries where state in ('due', 'sent', 'running')
 """
-_LOAD: LiteralString = """
-select d.consumer, d.attempts, d.event_id, e.type, e.payload
-  from messaging.deliveries d join messaging.events e on e.id = d.event_id
- where d.id = %(id)s and d.state in ('due', 'sent')
-   and (not d.ordered or not exists (
-     select 1 from messaging.deliveries b
-      where b.consumer = d.consumer and b.aggregate_id = d.aggregate_id and b.state <> 'done'
-        and (b.aggregate_version, b.ordinal) < (d.aggregate_version, d.ordinal)))
+_BEGIN: LiteralString = """
+with begun as (
+  update messaging.deliveries d set state = 'running', attempts = d.attempts + 1, sends = 0, due_at = %(lease)s
+   where d.id = %(id)s and (d.state in ('due', 'sent') or (d.state = 'running' and d.due_at <= %(now)s))
+     and (not d.ordered or not exists (
+       select 1 from messaging.deliveries b
+        where b.consumer = d.consumer and b.aggregate_id = d.aggregate_id and b.state <> 'done'
+          and (b.aggregate_version, b.ordinal) < (d.aggregate_version, d.ordinal)))
+  returning d.consumer, d.attempts, d.event_id
+)
+select b.consumer, b.attempts, b.event_id, e.type, e.payload from begun b join messaging.events e on e.id = b.event_id
 """
 _FINISH: LiteralString = """
-update messaging.deliveries set state = 'done', finished_at = %(now)s, last_error = null where id = %(id)s and state in ('due', 'sent')
+update messaging.deliveries set state = 'done', finished_at = %(now)s, last_error = null
+ where id = %(id)s and state in ('due', 'sent', 'running')
 """
+# the rest is said by the worker that has the delivery, and by no other that had it before
 _FAIL: LiteralString = """
-update messaging.deliveries set state = %(state)s, due_at = %(at)s, last_error = %(error)s where id = %(id)s and state in ('due', 'sent')
+update messaging.deliveries set state = %(state)s, due_at = %(at)s, last_error = %(error)s
+ where id = %(id)s and state = 'running' and attempts = %(attempt)s
 """
-_EXTEND: LiteralString = "update messaging.deliveries set due_at = %(lease)s where id = %(id)s and state = 'sent'"
+_EXTEND: LiteralString = """
+update messaging.deliveries set due_at = %(lease)s where id = %(id)s and state = 'running' and attempts = %(attempt)s returning 1
+"""
 _LIST: LiteralString = """
 select d.id, d.organization_id, d.consumer, d.state, d.attempts, d.due_at, d.last_error, e.type, e.occurred_at, d.aggregate_id
   from messaging.deliveries d join messaging.events e on e.id = d.event_id
@@ -68,7 +83,7 @@ select d.id, d.organization_id, d.consumer, d.state, d.attempts, d.due_at, d.las
  order by d.id desc limit %(limit)s
 """
 _REPLAY: LiteralString = """
-update messaging.deliveries set state = 'due', attempts = 0, due_at = %(now)s, last_error = null
+update messaging.deliveries set state = 'due', attempts = 0, sends = 0, due_at = %(now)s, last_error = null
  where state = 'dead' and (%(id)s::uuid is null or id = %(id)s)
 """
 _PURGE: LiteralString = """
@@ -86,12 +101,22 @@ class ClaimedDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedDelivery:
-    """A delivery with its event, as the consumer gets it."""
+class BegunDelivery:
+    """A delivery with its event, as a worker gets it for an attempt."""
 
     delivery: Delivery
     event_type: str
     payload: dict[str, Any]
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether there will be no other."""
+        return self.delivery.attempt >= MOST_ATTEMPTS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was tried often enough already: the last attempt's worker died."""
+        return self.delivery.attempt > MOST_ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +143,21 @@ class RelayedDeliveries:
         self._everybody = Principal.system(None, name="relay")
 
     async def claim(self, now: datetime, *, limit: int = 100) -> list[ClaimedDelivery]:
-        """Take what is due, or was sent and not finished within its lease; what was tried 10 times becomes a dead letter."""
-        rows = await self._relay.rows(self._everybody, _CLAIM, {"now": now, "lease": now + LEASE, "limit": limit, "most": MOST_ATTEMPTS})
+        """Take what is due, what its queue may have lost, and what its worker has let go of.
+
+        Where even the workers that were to give it up have died, five of them, it becomes a dead letter here.
+        """
+        rows = await self._relay.rows(
+            self._everybody,
+            _CLAIM,
+            {
+                "now": now,
+                "resend": _FIRST_RESEND,
+                "latest_resend": _LATEST_RESEND,
+                "limit": limit,
+                "most": MOST_ATTEMPTS + _MOST_FAREWELLS,
+            },
+        )
         return [ClaimedDelivery(id=r["id"], organization_id=r["organization_id"], queue=r["queue"]) for r in rows if r["state"] == "sent"]
 
     async def unsend(self, ids: Sequence[UUID], at: datetime) -> None:
@@ -154,46 +192,47 @@ class ReceivedDeliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def load(self, delivery_id: UUID, organization_id: UUID | None) -> LoadedDelivery | None:
-        """Return the delivery with its event, or `None` when it was finished or an earlier one of its aggregate was not."""
-        row = await self._database.row(Principal.system(organization_id), _LOAD, {"id": delivery_id})
+    async def begin(self, delivery_id: UUID, organization_id: UUID | None, now: datetime) -> BegunDelivery | None:
+        """Begin an attempt, which holds the delivery for a lease.
+
+        Returns `None` when the delivery is finished, when another worker holds it, or when an earlier one of its aggregate is not finished.
+        """
+        row = await self._database.row(Principal.system(organization_id), _BEGIN, {"id": delivery_id, "now": now, "lease": now + LEASE})
         if row is None:
             return None
         delivery = Delivery(
             id=delivery_id, event_id=row["event_id"], organization_id=organization_id, consumer=row["consumer"], attempt=row["attempts"]
         )
-        return LoadedDelivery(delivery=delivery, event_type=row["type"], payload=row["payload"])
+        return BegunDelivery(delivery=delivery, event_type=row["type"], payload=row["payload"])
+
+    async def extend(self, delivery: Delivery, now: datetime) -> bool:
+        """Hold it for another lease; return whether this attempt still had it."""
+        held = await self._database.row(
+            Principal.system(delivery.organization_id),
+            _EXTEND,
+            {"id": delivery.id, "attempt": delivery.attempt, "lease": now + LEASE},
+        )
+        return held is not None
 
     async def finish(self, delivery: Delivery, now: datetime) -> None:
         """Mark it done when its effect's transaction did not: handlers without a transaction, or with a repeatable effect elsewhere."""
         await self._database.rows(Principal.system(delivery.organization_id), _FINISH, {"id": delivery.id, "now": now})
 
-    async def fail(self, delivery: Delivery, error: str, now: datetime) -> bool:
-        """Try again later, twice as late each time; give up after 10 attempts. Returns whether it was given up."""
-        dead = delivery.attempt >= MOST_ATTEMPTS
+    async def fail(self, delivery: Delivery, error: str, now: datetime) -> None:
+        """Try again later, twice as late each time."""
         delay = min(_FIRST_DELAY_SECONDS * 2 ** (delivery.attempt - 1), _LONGEST_DELAY_SECONDS)
+        await self._end(delivery, "due", error, now + timedelta(seconds=delay))
+
+    async def bury(self, delivery: Delivery, error: str, now: datetime) -> None:
+        """Make it a dead letter."""
+        await self._end(delivery, "dead", error, now)
+
+    async def _end(self, delivery: Delivery, state: str, error: str, at: datetime) -> None:
         await self._database.rows(
             Principal.system(delivery.organization_id),
             _FAIL,
-            {"id": delivery.id, "state": "dead" if dead else "due", "at": now + timedelta(seconds=delay), "error": error[:_ERROR_LENGTH]},
+            {"id": delivery.id, "attempt": delivery.attempt, "state": state, "at": at, "error": error[:_ERROR_LENGTH]},
         )
-        return dead
-
-    async def extend(self, delivery: Delivery, now: datetime) -> None:
-        """Keep a delivery that takes long from being sent again."""
-        await self._database.rows(Principal.system(delivery.organization_id), _EXTEND, {"id": delivery.id, "lease": now + LEASE})
-
-
-class PostgresWorkLease:
-    """The lease that long work keeps extending."""
-
-    def __init__(self, received: ReceivedDeliveries, clock: Clock) -> None:
-        self._received = received
-        self._clock = clock
-
-    async def extend(self, delivery: Delivery) -> None:
-        """Start the delivery's lease anew."""
-        await self._received.extend(delivery, self._clock.now())
 
 
 class Ticks:
@@ -215,3 +254,4 @@ class Ticks:
         async with self._platform.pipeline(Principal.system(None, name="scheduler")) as pipeline:
             await pipeline.queue(_PURGE, {"before": before})
             await pipeline.queue("delete from luneo.idempotent_requests where created_at < %(before)s", {"before": before})
+            await pipeline.queue("delete from luneo.personal_idempotent_requests where created_at < %(before)s", {"before": before})

@@ -75,7 +75,7 @@ d->>'consumer', d->>'queue',
 _FINISH: LiteralString = """
 with finished as (
   update messaging.deliveries set state = 'done', finished_at = %(at)s, last_error = null
-   where id = %(id)s and state in ('due', 'sent') returning 1
+   where id = %(id)s and state in ('due', 'sent', 'running') returning 1
 ) select luneo.require(exists (select 1 from finished), 'already_delivered')
 """
 

@@ -136,7 +136,7 @@ class KnowledgeSource(Aggregate):
     (`None` until the first is whole). `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what
     is being tried again.
 
-    A delivery may reach two workers: once the current content is found, what the slower one says of its progress changes nothing.
+    A delivery may reach two workers: once the current content is found or given up, what the slower one says of its progress is not heard.
     """
 
     AGGREGATE: ClassVar[str] = "knowledge_source"
@@ -196,11 +196,16 @@ class KnowledgeSource(Aggregate):
         )
         return source
 
-    def indexing(self, *, done: int, total: int, at: datetime) -> None:
-        """Say how far the current content is indexed."""
+    def begin(self, *, at: datetime) -> None:
+        """Try to index the current content, also what was given up before."""
         if self._is_found():
             return
-        self.status, self.error = SourceStatus.PROCESSING, None
+        self.status, self.error, self.updated_at = SourceStatus.PROCESSING, None, at
+
+    def indexing(self, *, done: int, total: int, at: datetime) -> None:
+        """Say how far the current content is indexed."""
+        if self._is_settled():
+            return
         self.passages_done, self.passages_total, self.updated_at = done, total, at
 
     def indexed(self, *, passages: int, at: datetime) -> None:
@@ -217,13 +222,13 @@ class KnowledgeSource(Aggregate):
 
     def stumbled(self, reason: str, *, at: datetime) -> None:
         """Say what went wrong, while it is being tried again."""
-        if self._is_found():
+        if self._is_settled():
             return
         self.status, self.error, self.updated_at = SourceStatus.PROCESSING, reason, at
 
     def failed(self, reason: str, *, at: datetime) -> None:
-        """Give up on the current content; `reason` is meant for people."""
-        if self._is_found():
+        """Give up on the current content; `reason` is meant for people. The second time nothing happens."""
+        if self._is_settled():
             return
         self.status, self.error, self.updated_at = SourceStatus.FAILED, reason, at
         self.record(
@@ -240,6 +245,9 @@ class KnowledgeSource(Aggregate):
         self.deleted_at = self.updated_at = at
         self.record(KnowledgeSourceDeleted(source_id=self.id, knowledge_base_id=self.knowledge_base_id))
         self.note(AuditNote(action="knowledge_source.deleted", before={"name": self.name, "bytes": self.size_bytes}))
+
+    def _is_settled(self) -> bool:
+        return self._is_found() or self.status is SourceStatus.FAILED
 
     def _is_found(self) -> bool:
         return self.indexed_version == self.content_version

@@ -16,7 +16,10 @@ class Conversations(Protocol):
     """The conversations of one organisation inside a transaction."""
 
     async def add(self, conversation: Conversation) -> None:
-        """Keep a new conversation. Raises `NotFound` when its agent does not exist in this organisation."""
+        """Keep a new conversation.
+
+        Raises `NotFound` when its agent does not exist in this organisation, `AgentNotPublished` when it is a draft or archived.
+        """
         ...
 
 

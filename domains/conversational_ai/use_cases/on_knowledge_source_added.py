@@ -9,7 +9,6 @@ from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageVector
-from domains.conversational_ai.ports.work_lease import WorkLease
 from shared_kernel.clock import Clock
 from shared_kernel.errors import AlreadyDelivered, LuneoError, NotFound
 from shared_kernel.events import Delivery
@@ -21,17 +20,12 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class IndexSource:
-    """Makes a source's passages findable.
-
-    `attempts` is how often a delivery is tried before it is given up.
-    """
+    """Makes a source's passages findable."""
 
     transactions: AgentsAndKnowledgeTransactions
     embeddings: Embeddings
     index: PassageIndex
-    lease: WorkLease
     clock: Clock
-    attempts: int
 
     async def __call__(self, event: KnowledgeSourceAdded, delivery: Delivery) -> None:
         """Cut the source into passages once, then embed and index them in batches, keeping each batch's progress.
@@ -39,7 +33,7 @@ class IndexSource:
         - Whoever continues after a kill begins with the first batch that was not kept; indexing a passage twice changes nothing.
         - The source is found, as ready, only when all of it is indexed; that, its event and the delivery's end are one transaction.
         - A source or base that is deleted meanwhile stops the work, and what was indexed is taken out again.
-        - What goes wrong is shown on the source and raised, so that the delivery is tried again; the last attempt leaves the source failed.
+        - What goes wrong is shown on the source and raised, so that the delivery is tried again, or given up.
         """
         system = Principal.system(delivery.organization_id)
         try:
@@ -51,7 +45,7 @@ class IndexSource:
             async with self.transactions(system, completes=delivery):
                 return
         except Exception as error:
-            await self._show(error, event, delivery, system)
+            await self._show(error, event, system)
             raise
 
     async def _index(self, event: KnowledgeSourceAdded, delivery: Delivery, system: Principal) -> None:
@@ -66,7 +60,6 @@ class IndexSource:
                 await tx.passages.mark_indexed([p.id for p in batch], embedding_model=model)
                 done, total = await tx.passages.count(source, embedding_model=model)
                 source.indexing(done=done, total=total, at=self.clock.now())
-            await self.lease.extend(delivery)
         async with self.transactions(system, completes=delivery) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
             _, total = await tx.passages.count(source, embedding_model=model)
@@ -81,6 +74,7 @@ class IndexSource:
                 passages = passages_of(source, await tx.sources.content(source), new_id)
                 await tx.passages.write(passages)
                 total = len(passages)
+            source.begin(at=self.clock.now())
             source.indexing(done=done, total=total, at=self.clock.now())
 
     async def _next(self, event: KnowledgeSourceAdded, system: Principal, model: str) -> list[Passage]:
@@ -88,17 +82,33 @@ class IndexSource:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
             return list(await tx.passages.next_to_index(source, embedding_model=model, limit=BATCH))
 
-    async def _show(self, error: Exception, event: KnowledgeSourceAdded, delivery: Delivery, system: Principal) -> None:
-        reason = error.detail if isinstance(error, LuneoError) else "Indexing failed for a reason on our side"
+    async def _show(self, error: Exception, event: KnowledgeSourceAdded, system: Principal) -> None:
         try:
             async with self.transactions(system) as tx:
                 source = await tx.sources.get(event.knowledge_base_id, event.source_id)
-                if delivery.attempt >= self.attempts:
-                    source.failed(reason, at=self.clock.now())
-                else:
-                    source.stumbled(f"{reason}; it will be tried again", at=self.clock.now())
+                source.stumbled(f"{_reason(error)}; it will be tried again", at=self.clock.now())
         except LuneoError as second:
             error.add_note(f"and the source could not say so: {second}")
+
+    async def give_up(self, event: KnowledgeSourceAdded, delivery: Delivery, error: Exception | None) -> None:
+        """Leave the source failed, with the reason: what went wrong at last, or (`None`) that each worker died over it.
+
+        Nothing happens to a source that was deleted, or is found after all.
+        """
+        try:
+            async with self.transactions(Principal.system(delivery.organization_id)) as tx:
+                source = await tx.sources.get(event.knowledge_base_id, event.source_id)
+                source.failed(_reason(error), at=self.clock.now())
+        except NotFound:
+            return
+
+
+def _reason(error: Exception | None) -> str:
+    """Return what people are told: our own errors speak for themselves, a defect's words are not for them."""
+    if isinstance(error, LuneoError):
+        return error.detail
+    what = "failed" if error else "was interrupted each time it was tried,"
+    return f"Indexing {what} for a reason on our side"
 
 
 def _entry(passage: Passage, vector: Sequence[float]) -> PassageVector:

@@ -5,7 +5,7 @@ It alone holds the port of the generative model. No transaction is open while it
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -81,7 +81,7 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class Orchestrator:
-    """Answers opened turns. `turn_seconds` is the hard limit of one."""
+    """Answers opened turns. `turn_seconds` is the hard limit of one; `pause` waits so many seconds before an end is written again."""
 
     turns: Turns
     retrieval: Retrieval
@@ -90,6 +90,7 @@ class Orchestrator:
     observer: TurnObserver
     clock: Clock
     turn_seconds: float
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep
 
     async def answer(self, turn: OpenedTurn, stream: TurnStream, control: TurnControl) -> TurnOutcome:
         """Run the steps retrieve, compose, generate and settle, streaming on the way; never raises. Return what became of the turn.
@@ -253,7 +254,7 @@ class Orchestrator:
             except Unavailable:
                 if self.clock.now() >= turn.question.expires_at:
                     raise
-                await asyncio.sleep(delay)
+                await self.pause(delay)
                 delay, repeated = min(delay * 2, _RETRY_SECONDS_MAXIMUM), True
             else:
                 return

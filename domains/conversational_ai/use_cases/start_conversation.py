@@ -29,7 +29,11 @@ class StartConversationHandler:
     clock: Clock
 
     async def __call__(self, command: StartConversation) -> Conversation:
-        """Return the new conversation. Raises `NotFound` for another organisation's agent, `InvalidInput`."""
+        """Return the new conversation.
+
+        An agent that nobody could talk to is refused here; it may still be archived before the first message, which is refused then.
+        Raises `NotFound` for another organisation's agent, `AgentNotPublished`, `InvalidInput`.
+        """
         async with self.transactions(command.requested_by) as tx:
             conversation = Conversation.start(
                 conversation_id=new_id(),

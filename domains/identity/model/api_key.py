@@ -105,5 +105,6 @@ def checked_scopes(scopes: Sequence[str] | None) -> list[str]:
     known = {permission.value for permission in Permission}
     unknown = sorted(set(scopes) - known)
     if unknown:
-        raise InvalidInput(*(FieldError("scopes", "scope_unknown", f"There is no permission {scope[:60]!r}") for scope in unknown))
+        named = ", ".join(repr(scope[:60]) for scope in unknown)
+        raise InvalidInput(FieldError("scopes", "scope_unknown", f"There is no permission {named}; choose from {', '.join(sorted(known))}"))
     return [permission.value for permission in Permission if permission.value in scopes]

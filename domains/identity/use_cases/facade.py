@@ -23,15 +23,15 @@ class StandingAuthentication:
     standing: Standing
     clock: Clock
 
-    async def bearer(self, token: str, *, organization_id: UUID | None, origin: Origin) -> Principal:
+    async def bearer(self, token: str, *, organization_id: UUID | None, origin: Origin, when_suspended: bool = False) -> Principal:
         """See `contracts.identity.queries.Authentication.bearer`."""
         if token.startswith("lun_"):
             return await self._api_key(token, origin)
-        return await self._session(token, SessionKind.TOKEN, organization_id, origin)
+        return await self._session(token, SessionKind.TOKEN, organization_id, origin, when_suspended=when_suspended)
 
-    async def session_cookie(self, value: str, *, origin: Origin) -> Principal:
+    async def session_cookie(self, value: str, *, origin: Origin, when_suspended: bool = False) -> Principal:
         """See `contracts.identity.queries.Authentication.session_cookie`."""
-        return await self._session(value, SessionKind.COOKIE, None, origin)
+        return await self._session(value, SessionKind.COOKIE, None, origin, when_suspended=when_suspended)
 
     def csrf_token(self, principal: Principal) -> str:
         """See `contracts.identity.queries.Authentication.csrf_token`."""
@@ -39,7 +39,7 @@ class StandingAuthentication:
             raise Unauthenticated
         return csrf_token(self.tokens, principal.session_id)
 
-    async def _session(self, token: str, kind: SessionKind, chosen: UUID | None, origin: Origin) -> Principal:
+    async def _session(self, token: str, kind: SessionKind, chosen: UUID | None, origin: Origin, *, when_suspended: bool) -> Principal:
         claims: TokenClaims | None = self.tokens.read(TokenKind.ACCESS, token)
         if claims is None or claims.is_expired(self.clock.now()):
             raise Unauthenticated
@@ -53,13 +53,14 @@ class StandingAuthentication:
             if chosen is not None and chosen != claims.organization_id:
                 raise PermissionDenied("You are not a member of this organisation")
             raise Unauthenticated
-        if found.status is not OrganizationStatus.ACTIVE:
+        active = found.status is OrganizationStatus.ACTIVE
+        if not (active or when_suspended):
             raise OrganizationSuspended
         return Principal(
             PrincipalKind.USER,
             found.user_id,
             organization_id,
-            permissions=PERMISSIONS_OF[found.role],
+            permissions=PERMISSIONS_OF[found.role] if active else frozenset(),
             role=found.role.value,
             session_id=claims.session_id,
             origin=origin,

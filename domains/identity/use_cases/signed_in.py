@@ -6,6 +6,7 @@ from uuid import UUID
 
 from contracts.identity.permissions import Role
 from domains.identity.model.names import Locale
+from domains.identity.model.organization import OrganizationStatus
 from domains.identity.model.session import Session, SessionKind, SessionLifetimes
 from domains.identity.ports.directory import Account, Place
 from domains.identity.ports.tokens import SessionTokens, TokenKind
@@ -32,6 +33,7 @@ class SignedInOrganization:
     name: str
     slug: str
     role: Role
+    status: OrganizationStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,4 +91,4 @@ def organization_of(place: Place | None) -> SignedInOrganization | None:
     """Return what a session's answer shows of a place."""
     if place is None:
         return None
-    return SignedInOrganization(id=place.organization_id, name=place.name, slug=place.slug, role=place.role)
+    return SignedInOrganization(id=place.organization_id, name=place.name, slug=place.slug, role=place.role, status=place.status)

@@ -85,7 +85,9 @@ class VerifyEmailHandler:
             )
             tx.sessions.add(session)
         person = SignedInPerson(id=user.id, email=user.email, full_name=user.full_name, locale=user.locale)
-        place = SignedInOrganization(id=organization_id, name=organization.name, slug=organization.slug, role=Role.OWNER)
+        place = SignedInOrganization(
+            id=organization_id, name=organization.name, slug=organization.slug, role=Role.OWNER, status=organization.status
+        )
         return self.issuer.issue(session, person, place)
 
     def _proven_by_token(self, token: str) -> UUID:

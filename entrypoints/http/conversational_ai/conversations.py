@@ -62,7 +62,10 @@ class _TurnFailed(Unavailable):
 async def start_conversation(
     data: JSONBody[StartConversationBody], principal: NamedDependency[Principal], handler: FromDishka[StartConversationHandler]
 ) -> ConversationBody:
-    """Start a conversation with an agent. It counts against the quota when its first turn is answered."""
+    """Start a conversation with a published agent; 409 `agent_not_published` for a draft or an archived one.
+
+    It counts against the quota when its first turn is answered.
+    """
     conversation = await handler(
         StartConversation(agent_id=data.agent_id, language=data.language, visitor_id=data.visitor_id, requested_by=principal)
     )

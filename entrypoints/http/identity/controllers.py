@@ -55,7 +55,7 @@ from domains.identity.use_cases.revoke_api_key import RevokeApiKey, RevokeApiKey
 from domains.identity.use_cases.switch_organization import SwitchOrganization, SwitchOrganizationHandler
 from domains.identity.use_cases.update_organization import UpdateOrganization, UpdateOrganizationHandler
 from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
-from entrypoints.http.idempotency import OWN_IDEMPOTENCY
+from entrypoints.http.idempotency import KEY_OF_A_PERSON, OWN_IDEMPOTENCY
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import public, requires, signed_in
@@ -66,8 +66,6 @@ from shared_kernel.principal import Principal
 _SIGN_IN = ["Sign-in"]
 _ORGANIZATIONS = ["Organisations"]
 _API_KEYS = ["API keys"]
-# a new organisation or session is made in a transaction of another tenant; its answer may hold tokens: not kept under a key
-_NOT_KEPT = {OWN_IDEMPOTENCY: True}
 SessionAnswer = Response[TokenSessionBody | CookieSessionBody]
 
 
@@ -150,7 +148,7 @@ async def refresh(
     return answers.signed_in(await handler(RefreshSession(refresh_token=token, kind=kind, requested_by=principal)))
 
 
-@post("/auth/logout", status_code=204, opt=signed_in("everybody may leave"), tags=_SIGN_IN)
+@post("/auth/logout", status_code=204, opt=signed_in("everybody may leave", when_suspended=True), tags=_SIGN_IN)
 @inject
 async def log_out(
     principal: NamedDependency[Principal], handler: FromDishka[EndSessionHandler], answers: FromDishka[SessionAnswers]
@@ -161,7 +159,7 @@ async def log_out(
     return answers.signed_out()
 
 
-@get("/auth/me", opt=signed_in("shows the caller to themselves"), tags=_SIGN_IN)
+@get("/auth/me", opt=signed_in("shows the caller to themselves", when_suspended=True), tags=_SIGN_IN)
 @inject
 async def me(
     request: Request[Principal, Any, Any],
@@ -180,7 +178,9 @@ async def me(
     role = Role(principal.role or Role.VIEWER)
     return MeBody(
         user=user,
-        organization=SessionOrganizationBody(id=organization.id, name=organization.name, slug=organization.slug, role=role),
+        organization=SessionOrganizationBody(
+            id=organization.id, name=organization.name, slug=organization.slug, role=role, status=organization.status.value
+        ),
         role=role,
         permissions=sorted(principal.permissions),
         plan=(await entitlements.of(principal.organization_id)).plan,
@@ -188,7 +188,7 @@ async def me(
     )
 
 
-@get("/auth/sessions", opt=signed_in("one's own devices"), tags=_SIGN_IN)
+@get("/auth/sessions", opt=signed_in("one's own devices", when_suspended=True), tags=_SIGN_IN)
 @inject
 async def list_sessions(
     principal: NamedDependency[Principal], reading: FromDishka[IdentityReading], clock: FromDishka[Clock]
@@ -212,14 +212,19 @@ async def list_sessions(
     )
 
 
-@delete("/auth/sessions/{session_id:uuid}", opt=signed_in("one's own devices"), tags=_SIGN_IN)
+@delete("/auth/sessions/{session_id:uuid}", opt=signed_in("one's own devices", when_suspended=True), tags=_SIGN_IN)
 @inject
 async def end_session(session_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[EndSessionHandler]) -> None:
     """Sign the caller out on one device."""
     await handler(EndSession(session_id=session_id, requested_by=principal))
 
 
-@post("/organizations", status_code=201, opt={**signed_in("a person may found organisations"), **_NOT_KEPT}, tags=_ORGANIZATIONS)
+@post(
+    "/organizations",
+    status_code=201,
+    opt={**signed_in("a person may found organisations", when_suspended=True), KEY_OF_A_PERSON: True},
+    tags=_ORGANIZATIONS,
+)
 @inject
 async def create_organization(
     data: JSONBody[CreateOrganizationBody], principal: NamedDependency[Principal], handler: FromDishka[CreateOrganizationHandler]
@@ -228,7 +233,7 @@ async def create_organization(
     return _place(await handler(CreateOrganization(name=data.name, locale=Locale(data.locale), requested_by=principal)))
 
 
-@get("/organizations", opt=signed_in("one's own organisations"), tags=_ORGANIZATIONS)
+@get("/organizations", opt=signed_in("one's own organisations", when_suspended=True), tags=_ORGANIZATIONS)
 @inject
 async def list_organizations(principal: NamedDependency[Principal], directory: FromDishka[Directory]) -> PlaceList:
     """List the organisations that the caller is a member of."""
@@ -254,7 +259,8 @@ async def update_organization(
 @post(
     "/organizations/{organization_id:uuid}/switch",
     status_code=200,
-    opt={**signed_in("among one's own organisations"), **_NOT_KEPT},
+    # its answer holds tokens, and the session that it ends cannot ask twice: not kept under a key
+    opt={**signed_in("among one's own organisations", when_suspended=True), OWN_IDEMPOTENCY: True},
     tags=_ORGANIZATIONS,
 )
 @inject

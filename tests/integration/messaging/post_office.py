@@ -1,5 +1,6 @@
 """Deliveries on Postgres with consumers whose effect is a row, and a broker that the test holds in its hand."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from psycopg.rows import dict_row
 
 from adapters.postgres.database import Database
 from adapters.postgres.governance.appending import PostgresAuditTrail
-from adapters.postgres.messaging.deliveries import ReceivedDeliveries, RelayedDeliveries
+from adapters.postgres.messaging.deliveries import BEAT_SECONDS, ReceivedDeliveries, RelayedDeliveries
 from adapters.postgres.messaging.outbox import EventRecord, Outbox, decode_event
 from adapters.postgres.roles import DatabaseRole
 from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
@@ -38,24 +39,40 @@ class ThingHappened(Event):
     version: int
 
 
+@dataclass
+class Fates:
+    """What is in store for events, by thing and version: `poison` fails, what has a gate waits before it; `given_up` has been told."""
+
+    poison: set[tuple[UUID, int]] = field(default_factory=set)
+    gates: dict[tuple[UUID, int], asyncio.Event] = field(default_factory=dict)
+    given_up: list[tuple[UUID, int, Exception | None]] = field(default_factory=list)
+
+
 class Bookkeeping:
-    """A consumer whose effect is one row per delivery, in the transaction that completes it. What is in `poison` fails."""
+    """A consumer whose effect is one row per delivery, in the transaction that completes it."""
 
     NAME: ClassVar[str] = "tests.ordered"
 
-    def __init__(self, units: UnitsOfWork, poison: set[tuple[UUID, int]]) -> None:
+    def __init__(self, units: UnitsOfWork, fates: Fates) -> None:
         self._units = units
-        self._poison = poison
+        self._fates = fates
 
     async def __call__(self, event: ThingHappened, delivery: Delivery) -> None:
         """Write the row, or fail after having written it."""
+        gate = self._fates.gates.get((event.thing_id, event.version))
+        if gate is not None:
+            await gate.wait()
         async with self._units.open(Principal.system(delivery.organization_id), completes=delivery) as scope:
             await scope.execute(
                 "insert into public.effects (organization_id, consumer, thing_id, version) values (%s, %s, %s, %s)",
                 (delivery.organization_id, delivery.consumer, event.thing_id, event.version),
             )
-            if (event.thing_id, event.version) in self._poison:
+            if (event.thing_id, event.version) in self._fates.poison:
                 raise ValueError("password=hunter2")
+
+    async def give_up(self, event: ThingHappened, _: Delivery, error: Exception | None) -> None:
+        """Remember it."""
+        self._fates.given_up.append((event.thing_id, event.version, error))
 
 
 class Notifying(Bookkeeping):
@@ -83,7 +100,7 @@ class PostOffice:
     clock: MovableClock
     metrics: Metrics
     container: AsyncContainer
-    poison: set[tuple[UUID, int]]
+    fates: Fates
     sent: list[tuple[str, UUID, UUID | None]] = field(default_factory=list)
     broker_gone: bool = False
     relay: Relay = field(init=False)
@@ -91,7 +108,11 @@ class PostOffice:
 
     def __post_init__(self) -> None:
         self.relay = Relay(deliveries=self.relayed, send=self._send, wake_ups=InMemoryWakeUps(), clock=self.clock, metrics=self.metrics)  # type: ignore[arg-type]
-        self.dispatcher = Dispatcher(
+        self.dispatcher = self.worker()
+
+    def worker(self, *, beat_seconds: float = BEAT_SECONDS) -> Dispatcher:
+        """One more worker."""
+        return Dispatcher(
             container=self.container,
             subscriptions={f"{s.consumer} {s.event.TYPE}": s for s in SUBSCRIPTIONS},
             decode=decode_event,
@@ -99,6 +120,7 @@ class PostOffice:
             clock=self.clock,
             metrics=self.metrics,
             wake_relay=lambda: None,
+            beat_seconds=beat_seconds,
         )
 
     def _send(self, queue: str, delivery_id: UUID, organization_id: UUID | None) -> None:
@@ -133,6 +155,13 @@ class PostOffice:
             await self.dispatcher(delivery_id, organization_id)
         return len(taken)
 
+    async def die_over_everything(self) -> int:
+        """Give what the broker holds to workers that die over it; return how many there were."""
+        taken, self.sent = self.sent, []
+        for _, delivery_id, organization_id in taken:
+            await self.received.begin(delivery_id, organization_id, self.clock.now())
+        return len(taken)
+
     async def until_quiet(self) -> None:
         """Relay and hand over until nothing is due now."""
         while await self.relay.relay_once():
@@ -153,17 +182,18 @@ class PostOffice:
 async def open_post_office(database_url: str, superuser_url: str) -> AsyncIterator[PostOffice]:
     """Open a post office on an emptied database."""
     database, relay = Database(database_url, size=6), Database(database_url, DatabaseRole.RELAY, size=3)
-    sessions, clock, poison, metrics = Sessions(database_url), MovableClock(), set[tuple[UUID, int]](), Metrics()
+    sessions, clock, fates, metrics = Sessions(database_url), MovableClock(), Fates(), Metrics()
     outbox = Outbox(subscribers_of(SUBSCRIPTIONS))
     units = UnitsOfWork(sessions, outbox, PostgresAuditTrail(), clock, lambda: None)
+    unpoisoned = Fates(gates=fates.gates)
     provider = Provider(scope=Scope.APP)
-    provider.provide(lambda: Bookkeeping(units, poison), provides=Bookkeeping)
-    provider.provide(lambda: Notifying(units, set()), provides=Notifying)
+    provider.provide(lambda: Bookkeeping(units, fates), provides=Bookkeeping)
+    provider.provide(lambda: Notifying(units, unpoisoned), provides=Notifying)
     container = make_async_container(provider)
     await database.open()
     await relay.open()
     office = PostOffice(
-        superuser_url, database, RelayedDeliveries(relay), ReceivedDeliveries(database), outbox, units, clock, metrics, container, poison
+        superuser_url, database, RelayedDeliveries(relay), ReceivedDeliveries(database), outbox, units, clock, metrics, container, fates
     )
     await office.run(
         """

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -90,13 +90,13 @@ async def test_two_relays_send_nothing_twice(office: PostOffice) -> None:
     assert len(office.sent) == len({d for _, d, _ in office.sent}) == 40
 
 
-async def test_what_is_not_finished_within_its_lease_is_sent_again(office: PostOffice) -> None:
+async def test_what_the_broker_forgot_is_sent_again(office: PostOffice) -> None:
     organization, thing = someone()
     await office.publish(organization, thing, 1)
     await office.relay.relay_once()
-    lost, office.sent = office.sent, []  # the broker forgets, or the worker dies
+    lost, office.sent = office.sent, []
     assert await office.relay.relay_once() == 0
-    office.clock.at += LEASE + timedelta(seconds=1)
+    office.clock.at += timedelta(seconds=11)
     assert await office.relay.relay_once() == 2
     await office.hand_over()
     assert await office.effects(thing) == [1]
@@ -105,17 +105,82 @@ async def test_what_is_not_finished_within_its_lease_is_sent_again(office: PostO
     assert await office.effects(thing) == [1]
 
 
-async def test_long_work_keeps_its_lease(office: PostOffice) -> None:
+async def test_waiting_in_a_queue_is_no_attempt_and_makes_few_copies(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    for _ in range(720):
+        await office.relay.relay_once()
+        office.clock.at += timedelta(seconds=5)
+    copies = len([queue for queue, _, _ in office.sent if queue == "default"])
+    assert 10 < copies < 20, "every worker is gone for an hour"
+    await office.hand_over()
+    assert await office.effects(thing) == [1]
+    assert await office.run("select distinct state, attempts from messaging.deliveries") == [{"state": "done", "attempts": 1}]
+
+
+async def test_a_dead_workers_delivery_is_given_to_another_after_its_lease(office: PostOffice) -> None:
     organization, thing = someone()
     await office.publish(organization, thing, 1)
     await office.relay.relay_once()
-    loaded = [await office.received.load(d, o) for _, d, o in office.sent]
+    copies = list(office.sent)
+    assert await office.die_over_everything() == 2
+    office.clock.at += LEASE - timedelta(seconds=1)
+    office.sent = copies
+    await office.hand_over()
+    assert await office.relay.relay_once() == 0
+    assert await office.effects(thing) == [], "nobody knows yet that it is dead"
+    office.clock.at += timedelta(seconds=1)
+    assert await office.relay.relay_once() == 2
+    await office.hand_over()
+    assert await office.effects(thing) == [1]
+    assert await office.run("select distinct state, attempts from messaging.deliveries") == [{"state": "done", "attempts": 2}]
+
+
+async def test_a_worker_that_lives_keeps_its_delivery_however_slow_it_is(office: PostOffice) -> None:
+    organization, thing = someone()
+    gate = office.fates.gates[thing, 1] = asyncio.Event()
+    await office.publish(organization, thing, 1)
+    await office.relay.relay_once()
+    worker, copies = office.worker(beat_seconds=0.01), office.sent
+    slow = [asyncio.create_task(worker(delivery, owner)) for _, delivery, owner in copies]
     for _ in range(5):
         office.clock.at += LEASE - timedelta(seconds=1)
-        for found in loaded:
-            assert found is not None
-            await office.received.extend(found.delivery, office.clock.now())
+        async with asyncio.timeout(10):
+            while await _held_until(office) != [office.clock.now() + LEASE]:
+                pass
         assert await office.relay.relay_once() == 0
+        office.sent = list(copies)
+        await office.hand_over()  # the broker gives it to another one
+    assert await office.effects(thing) == []
+    gate.set()
+    await asyncio.gather(*slow)
+    assert await office.effects(thing) == await office.effects(thing, Notifying.NAME) == [1]
+    assert await office.run("select distinct state, attempts from messaging.deliveries") == [{"state": "done", "attempts": 1}]
+
+
+async def _held_until(office: PostOffice) -> list[datetime]:
+    return [row["due_at"] for row in await office.run("select distinct due_at from messaging.deliveries where state = 'running'")]
+
+
+async def test_a_worker_that_was_taken_for_dead_stops(office: PostOffice) -> None:
+    organization, thing = someone()
+    office.fates.gates[thing, 1] = asyncio.Event()
+    await office.publish(organization, thing, 1)
+    await office.relay.relay_once()
+    worker = office.worker(beat_seconds=0.01)
+    frozen = [asyncio.create_task(worker(delivery, owner)) for _, delivery, owner in office.sent]
+    async with asyncio.timeout(10):
+        while await _held_until(office) == []:
+            pass
+    office.clock.at += LEASE * 2  # it was stopped, with all its beats, for so long
+    others = [await office.received.begin(delivery, owner, office.clock.now() + LEASE * 3) for _, delivery, owner in office.sent]
+    async with asyncio.timeout(10):
+        await asyncio.gather(*frozen)
+    assert await office.effects(thing) == []
+    for begun in others:
+        assert begun is not None
+        assert begun.delivery.attempt == 2
+        assert await office.received.extend(begun.delivery, office.clock.now()), "the other one has it still"
 
 
 async def test_without_the_broker_nothing_is_lost_and_no_attempt_counted(office: PostOffice) -> None:
@@ -134,7 +199,7 @@ async def test_without_the_broker_nothing_is_lost_and_no_attempt_counted(office:
 async def test_a_poison_event_is_tried_ten_times_then_dead_and_blocks_its_aggregate_alone(office: PostOffice) -> None:
     organization, thing = someone()
     other = new_id()
-    office.poison.add((thing, 2))
+    office.fates.poison.add((thing, 2))
     await office.publish(organization, thing, 1, 2, 3)
     await office.publish(organization, other, 1, 2)
     waited = []
@@ -163,7 +228,7 @@ async def test_a_poison_event_is_tried_ten_times_then_dead_and_blocks_its_aggreg
 
 async def test_dead_letters_are_listed_and_replayed(office: PostOffice) -> None:
     organization, thing = someone()
-    office.poison.add((thing, 1))
+    office.fates.poison.add((thing, 1))
     await office.publish(organization, thing, 1, 2)
     for _ in range(MOST_ATTEMPTS):
         await office.until_quiet()
@@ -174,7 +239,7 @@ async def test_dead_letters_are_listed_and_replayed(office: PostOffice) -> None:
     assert (dead.organization_id, dead.aggregate_id, dead.event_type) == (organization, thing, "tests.thing_happened.v1")
     with pytest.raises(NotFound):
         await office.relayed.replay(new_id(), office.clock.now())
-    office.poison.clear()
+    office.fates.poison.clear()
     assert await office.relayed.replay(dead.id, office.clock.now()) == 1
     await office.until_quiet()
     assert await office.effects(thing) == [1, 2]
@@ -182,24 +247,60 @@ async def test_dead_letters_are_listed_and_replayed(office: PostOffice) -> None:
     assert await office.relayed.replay(None, office.clock.now()) == 0
 
 
-async def test_a_worker_that_dies_at_every_attempt_makes_a_dead_letter(office: PostOffice) -> None:
+async def test_what_every_worker_died_over_is_given_up_by_the_next_which_does_not_try_it(office: PostOffice) -> None:
     organization, thing = someone()
     await office.publish(organization, thing, 1)
-    for _ in range(MOST_ATTEMPTS + 1):
-        await office.relay.relay_once()
-        office.sent.clear()
-        office.clock.at += LEASE + timedelta(seconds=1)
-    assert await office.states() == {"dead": 1}
+    for _ in range(MOST_ATTEMPTS):
+        assert await office.relay.relay_once() == 2
+        await office.die_over_everything()
+        office.clock.at += LEASE
+    assert office.fates.given_up == []
+    await office.until_quiet()
+    assert office.fates.given_up == [(thing, 1, None)]
+    assert await office.effects(thing) == []
+    assert await office.run("select distinct state, last_error from messaging.deliveries") == [
+        {"state": "dead", "last_error": "WorkerDied"}
+    ]
+    office.clock.at += timedelta(days=1)
+    assert await office.relay.relay_once() == 0
+    await office.relayed.replay(None, office.clock.now())
+    await office.until_quiet()
+    assert await office.effects(thing) == [1]
+
+
+async def test_what_failed_to_the_last_is_given_up_with_its_error(office: PostOffice) -> None:
+    organization, thing = someone()
+    office.fates.poison.add((thing, 1))
+    await office.publish(organization, thing, 1)
+    for _ in range(MOST_ATTEMPTS):
+        assert office.fates.given_up == []
+        await office.until_quiet()
+        office.clock.at += timedelta(seconds=301)
+    [(given_up, _, error)] = office.fates.given_up
+    assert (given_up, type(error)) == (thing, ValueError)
+
+
+async def test_a_delivery_that_nobody_survives_to_give_up_is_dead_all_the_same(office: PostOffice) -> None:
+    organization, thing = someone()
+    await office.publish(organization, thing, 1)
+    while await office.relay.relay_once():
+        await office.die_over_everything()
+        office.clock.at += LEASE
+        if await office.states() == {"dead": 1}:
+            break
+    assert await office.run("select distinct state, attempts, last_error from messaging.deliveries") == [
+        {"state": "dead", "attempts": MOST_ATTEMPTS + 5, "last_error": "WorkerDied"}
+    ]
     assert await office.relay.relay_once() == 0
 
 
-async def test_a_delivery_is_loaded_in_its_own_organisation_alone(office: PostOffice) -> None:
+async def test_a_delivery_is_begun_in_its_own_organisation_alone(office: PostOffice) -> None:
     organization, thing = someone()
     await office.publish(organization, thing, 1)
     await office.relay.relay_once()
     [(_, delivery, _), *_] = office.sent
-    assert await office.received.load(delivery, new_id()) is None
-    assert await office.received.load(delivery, None) is None
+    assert await office.received.begin(delivery, new_id(), office.clock.now()) is None
+    assert await office.received.begin(delivery, None, office.clock.now()) is None
     await office.dispatcher(delivery, new_id())
     assert await office.effects(thing) == []
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from adapters.postgres.database import Database, tenant
-from adapters.postgres.round_trip import _parsed
+from adapters.postgres.round_trip import RoundTrip, RoundTripConnection, _parsed
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 
@@ -83,10 +83,15 @@ def _is_busy(database: Database, task: asyncio.Task[object]) -> bool:
     return database._pool.get_stats().get("pool_available") == 0
 
 
-async def test_many_combinations_of_types_are_forgotten_in_time(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.postgres.round_trip._PREPARED_MAXIMUM", 3)
+async def test_many_combinations_of_types_are_forgotten_in_time(database_url: str) -> None:
+    connection = await RoundTripConnection.connect(database_url, autocommit=True)
     for value in (1, 70_000, 2**40, 2**70, b"x", 0.5, True, UUID(int=0), 1, 70_000):
-        assert (await database.row(NOBODY, "select %s is null as empty", (value,))) == {"empty": False}
+        round_trip = RoundTrip()
+        asked = round_trip.queue("select %s is null as empty", (value,))
+        await round_trip.run(connection, prepared_maximum=3)
+        assert await asked.one() == {"empty": False}
+        assert 1 <= len(connection.prepared) <= 4
+    await connection.close()
 
 
 def test_placeholders_become_numbers() -> None:

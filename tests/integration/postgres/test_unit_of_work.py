@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, LiteralString
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from adapters.postgres.unit_of_work import Sessions, UnitOfWorkScope, UnitsOfWor
 from contracts.idempotency import IdempotencyInProgress, IdempotencyKeyReused, StoredAnswer
 from shared_kernel.aggregate import Aggregate, AuditNote
 from shared_kernel.clock import SystemClock
-from shared_kernel.errors import AlreadyDelivered, Conflict, Unavailable
+from shared_kernel.errors import AlreadyDelivered, Conflict, PermissionDenied, Unavailable
 from shared_kernel.events import Event
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal, PrincipalKind
@@ -103,9 +103,7 @@ class House:
 
 
 async def load(scope: UnitOfWorkScope, jar_id: UUID) -> Jar:
-    jar: Jar = (await scope.session.execute(select(Jar).where(_jars.c.id == jar_id))).scalar_one()
-    scope.touch(jar)
-    return jar
+    return await scope.get(select(Jar).where(_jars.c.id == jar_id))
 
 
 @pytest.fixture
@@ -184,7 +182,7 @@ async def test_a_delivery_is_completed_once_with_its_effect(house: House, databa
     delivery_id = house.rows("select id from messaging.deliveries where aggregate_id = %s", jar.id)[0][0]
     database = Database(database_url, size=1)
     await database.open()
-    loaded = await ReceivedDeliveries(database).load(delivery_id, ORGANIZATION)
+    loaded = await ReceivedDeliveries(database).begin(delivery_id, ORGANIZATION, SystemClock().now())
     assert loaded is not None
     async with house.units.open(CALLER, completes=loaded.delivery) as scope:
         (await load(scope, jar.id)).fill(5)
@@ -196,7 +194,7 @@ async def test_a_delivery_is_completed_once_with_its_effect(house: House, databa
     with pytest.raises(AlreadyDelivered):
         await again()
     assert house.rows("select amount from messaging.test_jars where id = %s", jar.id) == [(6,)]
-    assert await ReceivedDeliveries(database).load(delivery_id, ORGANIZATION) is None
+    assert await ReceivedDeliveries(database).begin(delivery_id, ORGANIZATION, SystemClock().now()) is None
     await database.close()
 
 
@@ -211,6 +209,35 @@ async def test_an_effect_and_its_answer_are_kept_together(house: House) -> None:
     stored = bytes(house.rows("select body from luneo.idempotent_requests where key = 'once'")[0][0])
     assert b"lun_live" not in stored
     assert house.rows("select count(*) from messaging.test_jars where label = 'keyed'") == [(1,)]
+
+
+async def test_the_effect_of_a_persons_key_is_in_the_organisation_that_it_chooses_and_in_no_other(house: House) -> None:
+    person = replace(CALLER, organization_id=None)
+    answer = StoredAnswer(status=201, headers=(), body=b"{}")
+    before = house.counts()
+
+    async def spanning() -> None:
+        async with house.effects.begin(person, key="spans", request_digest=b"d"):
+            await house.make("one's own")
+            async with house.units.open(replace(CALLER, organization_id=new_id())):
+                raise AssertionError("a second organisation was let in")
+
+    with pytest.raises(PermissionDenied):
+        await spanning()
+    assert house.counts() == before
+    async with house.effects.begin(person, key="chooses", request_digest=b"d") as effect:
+        jar = await house.make("chosen")
+        await effect.keep(answer)
+    for table in ("messaging.events", "messaging.deliveries"):
+        rows = house.rows(f"select organization_id from {table} where aggregate_id = %s", jar.id)  # noqa: S608 - the two names above
+        assert rows == [(ORGANIZATION,)]
+    trail = house.rows("select organization_id, actor_id from governance.audit_entries where target_id = %s", jar.id)
+    assert trail == [(ORGANIZATION, CALLER.id)]
+    async with house.effects.begin(person, key="chooses", request_digest=b"d") as effect:
+        assert effect.first_answer == answer
+    for stranger in (CALLER, replace(person, id=new_id())):
+        async with house.effects.begin(stranger, key="chooses", request_digest=b"d") as effect:
+            assert effect.first_answer is None
 
 
 async def test_an_undone_effect_frees_its_key(house: House) -> None:

@@ -28,7 +28,6 @@ from domains.conversational_ai.ports.generative_model import (
     ModelTimedOut,
 )
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent
-from domains.conversational_ai.use_cases import orchestrator as pipeline
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurn
 from shared_kernel.errors import InvalidInput, NotFound, Unavailable
@@ -42,12 +41,6 @@ from tests.unit.conversational_ai.turn_house import SOON, TurnHouse, answered, f
 
 BASE = new_id()
 WHOLE = ["turn.started", "retrieval.completed", "answer.delta", "answer.delta", "answer.completed", "turn.completed"]
-
-
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeat at once what a dead database did not take."""
-    monkeypatch.setattr(pipeline, "_RETRY_SECONDS", 0.0)
 
 
 def passage(text: str = "Plans\nThe Pro plan costs 49 euros. Ask us.", score: float = 0.9, number: int = 1) -> CitablePassage:
@@ -468,21 +461,20 @@ class TestDatabaseAway:
         pause.go_on.set()
         assert names(await answered(asked))[-1] == "turn.completed"
 
-    async def test_for_too_long_is_told_and_left_to_the_sweeper(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_for_too_long_is_told_and_left_to_the_sweeper(self) -> None:
         house = await TurnHouse.make(["Nine."])
         house.turns.losses.extend(["request"] * 1_000)
-        replica = house.replica()
         pauses: list[float] = []
 
         async def advance(seconds: float) -> None:
             pauses.append(seconds)
             house.clock.at += timedelta(seconds=40)
 
-        monkeypatch.setattr("domains.conversational_ai.use_cases.orchestrator.asyncio.sleep", advance)
-        asked = await replica.ask(house.message())
+        house.pause = advance
+        asked = await house.replica().ask(house.message())
         last = (await answered(asked))[-1]
         assert (last.name, fields(last)["problem"]["code"]) == ("turn.failed", "service_unavailable")
-        assert len(pauses) == 4, "150 s are left to the reservation"
+        assert pauses == [0.25, 0.5, 1, 2], "150 s are left to the reservation"
         house.turns.losses.clear()
         assert await house.sweeper()() == 1
         assert await house.books() == (0, 0)

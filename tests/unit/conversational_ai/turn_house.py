@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -41,6 +41,11 @@ class Replica:
     orchestrator: Orchestrator
 
 
+async def at_once(_: float) -> None:
+    """Repeat at once what a dead database did not take."""
+    await asyncio.sleep(0)
+
+
 @dataclass
 class TurnHouse:
     """A world with one caller, one conversation, and any number of replicas over them."""
@@ -55,6 +60,7 @@ class TurnHouse:
     signals: InMemoryTurnStopSignals = field(default_factory=InMemoryTurnStopSignals)
     observer: RememberedTurns = field(default_factory=RememberedTurns)
     turn_seconds: float = 120.0
+    pause: Callable[[float], Awaitable[object]] = at_once
 
     @classmethod
     async def make(
@@ -85,7 +91,9 @@ class TurnHouse:
     def replica(self) -> Replica:
         """Return another process over the same stores."""
         turns: Turns = self.turns
-        orchestrator = Orchestrator(turns, self.retrieval, self.model, WordTokenizer(), self.observer, self.clock, self.turn_seconds)
+        orchestrator = Orchestrator(
+            turns, self.retrieval, self.model, WordTokenizer(), self.observer, self.clock, self.turn_seconds, self.pause
+        )
         running = RunningTurns(orchestrator, self.log, self.signals)
         follow = FollowTurnHandler(turns, self.log, running)
         ask = AskQuestionHandler(turns, running, self.world.billing.quotas, follow, self.clock, turn_limit=LIMIT, grace=GRACE)

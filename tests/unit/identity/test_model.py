@@ -147,6 +147,11 @@ def test_scopes_are_known_permissions_in_their_order() -> None:
     for wrong in ([], ["junk"], ["agents:view", "agents:fly"], [Permission.AGENTS_VIEW] * 101):
         with pytest.raises(InvalidInput):
             checked_scopes(wrong)
+    with pytest.raises(InvalidInput) as error:
+        checked_scopes(["junk", "a:b", "agents:view"])
+    [told] = error.value.errors
+    assert told.detail.startswith("There is no permission 'a:b', 'junk'; choose from ")
+    assert all(permission.value in told.detail for permission in Permission)
 
 
 def test_a_key_that_has_ended_stays_as_it_is() -> None:
