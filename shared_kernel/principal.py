@@ -31,7 +31,8 @@ class Principal:
 
     `id` is the user's, the API key's or, for the system, the process's own. `organization_id` is the tenant that row-level security is
     set to, `None` only before a person has chosen one. `sandbox` marks callers that must never spend money.
-    `session_id` is there for people only.
+    `session_id` is there for people only. `unconfirmed` names the one permission of a caller that was let in by what its credential says,
+    until the first transaction has confirmed it.
     """
 
     kind: PrincipalKind
@@ -41,6 +42,7 @@ class Principal:
     role: str | None = None
     session_id: UUID | None = None
     sandbox: bool = False
+    unconfirmed: str | None = None
     origin: Origin = field(default_factory=Origin)
 
     @property

@@ -60,3 +60,8 @@ PERMISSIONS_OF: dict[Role, frozenset[Permission]] = {
     },
     Role.VIEWER: _VIEWER,
 }
+
+
+def roles_with(permission: str) -> tuple[Role, ...]:
+    """Return the roles that hold `permission`."""
+    return tuple(role for role in Role if permission in PERMISSIONS_OF[role])

@@ -3,6 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
+from contracts.identity.permissions import Permission
 from shared_kernel.principal import Origin, Principal
 
 
@@ -22,6 +23,16 @@ class Authentication(Protocol):
 
     async def session_cookie(self, value: str, *, origin: Origin, when_suspended: bool = False) -> Principal:
         """Return the person behind a browser's session cookie. Raises as `bearer` does."""
+        ...
+
+    def by_claims(
+        self, token: str, *, cookie: bool, organization_id: UUID | None, permission: Permission, origin: Origin
+    ) -> Principal | None:
+        """Return the person that a genuine access token names, without asking the database, or `None` when that must be asked.
+
+        The principal holds `permission` alone and is `unconfirmed`: the first transaction of the request confirms it
+        (`contracts.identity.commands.Confirmations`). `cookie` says that the token came as a session cookie.
+        """
         ...
 
     def csrf_token(self, principal: Principal) -> str:

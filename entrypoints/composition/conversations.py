@@ -15,6 +15,7 @@ from adapters.redis_store.turn_event_log import RedisTurnEventLog
 from adapters.redis_store.turn_stop_signals import RedisTurnStopSignals
 from adapters.redis_store.write_behind_turn_log import WriteBehindTurnLog
 from contracts.billing.commands import Quotas
+from contracts.identity.commands import Confirmations
 from domains.conversational_ai.ports.conversations import ConversationReading, ConversationTransactions
 from domains.conversational_ai.ports.generative_model import GenerativeModel
 from domains.conversational_ai.ports.retrieval import Retrieval
@@ -56,9 +57,9 @@ class ConversationsProvider(Provider):
         return PostgresConversationReading(database)
 
     @provide
-    def turns(self, database: Database, quotas: Quotas, outbox: Outbox) -> Turns:
+    def turns(self, database: Database, confirmations: Confirmations, quotas: Quotas, outbox: Outbox) -> Turns:
         """The store of turns."""
-        return PostgresTurns(database, quotas, outbox)
+        return PostgresTurns(database, confirmations, quotas, outbox)
 
     @provide
     def abandoned(self, platform: PlatformDatabase) -> AbandonedTurns:

@@ -14,6 +14,7 @@ from adapters.postgres.identity.standing import PostgresStanding
 from adapters.postgres.identity.transactions import PostgresIdentityTransactions
 from adapters.postgres.unit_of_work import UnitsOfWork
 from contracts.billing.commands import Quotas
+from contracts.identity.commands import Confirmations
 from contracts.identity.queries import Authentication
 from domains.identity.model.session import SessionLifetimes
 from domains.identity.ports.directory import Directory
@@ -31,7 +32,7 @@ from domains.identity.use_cases.create_api_key import CreateApiKeyHandler
 from domains.identity.use_cases.create_demo_organization import CreateDemoOrganizationHandler
 from domains.identity.use_cases.create_organization import CreateOrganizationHandler
 from domains.identity.use_cases.end_session import EndSessionHandler
-from domains.identity.use_cases.facade import StandingAuthentication
+from domains.identity.use_cases.facade import ConfirmationsFacade, StandingAuthentication
 from domains.identity.use_cases.forget_spent import ForgetSpent
 from domains.identity.use_cases.founding import Founding
 from domains.identity.use_cases.log_in import LogInHandler
@@ -71,7 +72,13 @@ class IdentityProvider(Provider):
     forget_spent = provide(ForgetSpent)
     founding = provide(Founding)
     issuer = provide(TokenIssuer)
-    authentication = provide(StandingAuthentication, provides=Authentication)
+    confirmations = provide(ConfirmationsFacade, provides=Confirmations)
+
+    @provide
+    def authentication(self, tokens: SessionTokens, api_keys: ApiKeyMaterial, standing: Standing, clock: Clock) -> Authentication:
+        """Who is behind a credential; remembers whose sessions it has seen."""
+        return StandingAuthentication(tokens, api_keys, standing, clock)
+
     api_key_material = provide(RandomApiKeys, provides=ApiKeyMaterial)
 
     @provide

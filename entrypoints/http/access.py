@@ -99,18 +99,26 @@ class AccessControl:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
                 raise Unauthenticated("The Authorization header must be 'Bearer <token>'")
-            return await self._authentication.bearer(
-                token.strip(), organization_id=_chosen_organization(headers), origin=origin, when_suspended=access.when_suspended
+            token, chosen = token.strip(), _chosen_organization(headers)
+            return self._by_claims(access, token, chosen, origin, cookie=False) or await self._authentication.bearer(
+                token, organization_id=chosen, origin=origin, when_suspended=access.when_suspended
             )
         cookie = cookie_value(headers.get("cookie", ""), self._session_cookie)
         if not cookie:
             raise Unauthenticated
-        principal = await self._authentication.session_cookie(cookie, origin=origin, when_suspended=access.when_suspended)
+        principal = self._by_claims(access, cookie, None, origin, cookie=True) or await self._authentication.session_cookie(
+            cookie, origin=origin, when_suspended=access.when_suspended
+        )
         if scope["method"] not in SAFE_METHODS:
             given = headers.get("x-csrf-token", "")
             if not hmac.compare_digest(given.encode(), self._authentication.csrf_token(principal).encode()):
                 raise CsrfFailed
         return principal
+
+    def _by_claims(self, access: Access, token: str, chosen: UUID | None, origin: Origin, *, cookie: bool) -> Principal | None:
+        if not access.confirmed_inside or access.permission is None:
+            return None
+        return self._authentication.by_claims(token, cookie=cookie, organization_id=chosen, permission=access.permission, origin=origin)
 
     def _rules(self, principal: Principal, rate: object, origin: Origin) -> tuple[RateRule, ...]:
         if principal.kind is PrincipalKind.API_KEY:

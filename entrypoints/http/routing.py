@@ -14,21 +14,34 @@ RATE = "rate"
 class Access:
     """How a route is authorised."""
 
-    __slots__ = ("permission", "reason", "when_suspended", "who")
+    __slots__ = ("confirmed_inside", "permission", "reason", "when_suspended", "who")
 
-    def __init__(self, who: str, *, permission: Permission | None = None, reason: str = "", when_suspended: bool = False) -> None:
+    def __init__(
+        self,
+        who: str,
+        *,
+        permission: Permission | None = None,
+        reason: str = "",
+        when_suspended: bool = False,
+        confirmed_inside: bool = False,
+    ) -> None:
         self.who = who
         self.permission = permission
         self.reason = reason
         self.when_suspended = when_suspended
+        self.confirmed_inside = confirmed_inside
 
     def __repr__(self) -> str:
         return f"{self.who}({self.permission or self.reason})"
 
 
-def requires(permission: Permission) -> dict[str, Any]:
-    """Allow callers whose role or scopes hold `permission` in the organisation they act for."""
-    return {ACCESS: Access("permission", permission=permission)}
+def requires(permission: Permission, *, confirmed_inside: bool = False) -> dict[str, Any]:
+    """Allow callers whose role or scopes hold `permission` in the organisation they act for.
+
+    `confirmed_inside` spares a round trip: a person whose session this process knows is let in by the signed token alone, and the route's
+    first transaction confirms them (`Confirmations`) before it does anything else.
+    """
+    return {ACCESS: Access("permission", permission=permission, confirmed_inside=confirmed_inside)}
 
 
 def signed_in(reason: str, *, when_suspended: bool = False) -> dict[str, Any]:

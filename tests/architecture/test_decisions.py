@@ -45,6 +45,7 @@ CLOSED_LIST = {
     "contracts.billing.commands.Quotas.settle",
     "contracts.billing.commands.Quotas.take",
     "contracts.governance.commands.AuditTrail.append",
+    "contracts.identity.commands.Confirmations.confirm",
 }
 
 

@@ -1,7 +1,7 @@
 """Identity's store in memory: transactions one after the other, directory, standing and reading over the same rows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -23,10 +23,11 @@ from domains.identity.ports.reading import ApiKeyRow, MemberRow, OrganizationRow
 from domains.identity.ports.standing import ApiKeyStanding, SessionStanding
 from domains.identity.ports.tokens import ApiKeyClaims
 from shared_kernel.aggregate import Aggregate, AuditNote
-from shared_kernel.errors import AlreadyDelivered, Conflict, FieldError, InvalidInput, NotFound, Unauthenticated
+from shared_kernel.errors import AlreadyDelivered, Conflict, FieldError, InvalidInput, NotFound, PermissionDenied, Unauthenticated
 from shared_kernel.events import Delivery, Event
 from shared_kernel.pagination import Page, PageRequest
 from shared_kernel.principal import Principal, PrincipalKind
+from shared_kernel.unit_of_work import UnitOfWork
 
 A = TypeVar("A", bound=Aggregate)
 R = TypeVar("R", MemberRow, ApiKeyRow)
@@ -284,6 +285,17 @@ class InMemoryStanding:
             role=self._role(organization_id, session.user_id),
             status=None if organization is None else organization.status,
         )
+
+    async def confirm(self, unit: UnitOfWork, *, permission: str, roles: Sequence[Role]) -> None:
+        caller = unit.principal
+        assert caller.session_id is not None
+        found = await self.of_session(caller.session_id, caller.organization_id)
+        if found is None or found.user_id != caller.id or found.role is None:
+            raise Unauthenticated
+        if found.status is not OrganizationStatus.ACTIVE:
+            raise OrganizationSuspended
+        if found.role not in roles:
+            raise PermissionDenied(f"This needs the permission {permission}")
 
     async def of_api_key(self, claims: ApiKeyClaims, *, at: datetime) -> ApiKeyStanding:
         key = next((k for k in self.store.all(ApiKey) if k.digest == claims.digest and k.organization_id == claims.organization_id), None)

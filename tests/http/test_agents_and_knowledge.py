@@ -15,7 +15,7 @@ from litestar import Litestar
 from adapters.crypto.aes_sealing import AesSealing
 from adapters.postgres.database import Database
 from adapters.postgres.idempotency import PostgresIdempotentEffects
-from contracts.identity.permissions import PERMISSIONS_OF, Role
+from contracts.identity.permissions import PERMISSIONS_OF, Permission, Role
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading
 from entrypoints.http.app import create_app
@@ -54,6 +54,17 @@ class KnownTokens:
 
     async def session_cookie(self, value: str, *, origin: Origin, when_suspended: bool = False) -> Principal:  # noqa: ARG002
         raise Unauthenticated
+
+    def by_claims(
+        self,
+        token: str,  # noqa: ARG002
+        *,
+        cookie: bool,  # noqa: ARG002
+        organization_id: UUID | None,  # noqa: ARG002
+        permission: Permission,  # noqa: ARG002
+        origin: Origin,  # noqa: ARG002
+    ) -> Principal | None:
+        return None
 
     def csrf_token(self, principal: Principal) -> str:  # noqa: ARG002
         return "csrf"

@@ -13,6 +13,7 @@ from adapters.postgres.refusals import register
 from contracts.billing.commands import Quotas, ReservationLine, UsageLine
 from contracts.billing.metrics import Metric
 from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
+from contracts.identity.commands import Confirmations
 from domains.conversational_ai.model.citation import Citation, Locator
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
@@ -136,10 +137,11 @@ delete from conversational_ai.turn_runners r where heard_at < %(before)s
 
 
 class PostgresTurns:
-    """The store of turns. Quotas join its pipelines."""
+    """The store of turns. Quotas join its pipelines, and the caller is confirmed where a turn opens."""
 
-    def __init__(self, database: Database, quotas: Quotas, outbox: Outbox) -> None:
+    def __init__(self, database: Database, confirmations: Confirmations, quotas: Quotas, outbox: Outbox) -> None:
         self._database = database
+        self._confirmations = confirmations
         self._quotas = quotas
         self._outbox = outbox
 
@@ -162,6 +164,7 @@ class PostgresTurns:
             "expires": question.expires_at,
         }
         async with self._database.pipeline(caller, planned_once=True) as pipeline:
+            await self._confirmations.confirm(pipeline)
             opened = await pipeline.queue(_OPEN, parameters)
             await self._quotas.reserve(
                 pipeline,

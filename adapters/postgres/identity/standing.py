@@ -1,11 +1,12 @@
 """Whether a session or an API key still stands: one round trip at each request."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import LiteralString
+from typing import LiteralString, cast
 from uuid import UUID
 
-from adapters.postgres.database import Database, tenant
+from adapters.postgres.database import Database, Pipeline, tenant
 from adapters.postgres.refusals import register
 from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaPeriodMissing
@@ -15,11 +16,14 @@ from domains.identity.model.organization import OrganizationStatus, Organization
 from domains.identity.model.session import SessionKind
 from domains.identity.ports.standing import ApiKeyStanding, SessionStanding
 from domains.identity.ports.tokens import ApiKeyClaims
-from shared_kernel.errors import Unauthenticated
+from shared_kernel.errors import PermissionDenied, Unauthenticated
 from shared_kernel.identifiers import new_id
+from shared_kernel.unit_of_work import UnitOfWork
 
 register("api_key_refused", lambda _: Unauthenticated())
+register("session_refused", lambda _: Unauthenticated())
 register("organization_suspended", lambda _: OrganizationSuspended())
+register("permission_missing", lambda detail: PermissionDenied(f"This needs the permission {detail['permission']}"))
 
 # members and organisations are under row-level security: another tenant's rows are simply not there to be joined
 _SESSION: LiteralString = """
@@ -40,6 +44,17 @@ select luneo.require(k.id is not null and m.role is not null, 'api_key_refused')
         and k.revoked_at is null and (k.expires_at is null or k.expires_at > %(at)s)
   left join identity.organizations o on o.id = k.organization_id
   left join identity.memberships m on m.organization_id = k.organization_id and m.user_id = k.created_by
+"""
+
+# told in this order: a session that is over, a suspended organisation, a role that is not enough
+_CONFIRM: LiteralString = """
+select luneo.require(m.role is not null, 'session_refused'),
+       luneo.require(o.status = 'active', 'organization_suspended'),
+       luneo.require(m.role = any(%(roles)s::text[]), 'permission_missing', %(missing)s)
+  from (select 1) one
+  left join identity.sessions s on s.id = %(session)s and s.user_id = %(user)s and s.revoked_at is null
+  left join identity.organizations o on o.id = %(organization)s
+  left join identity.memberships m on m.organization_id = o.id and m.user_id = s.user_id
 """
 
 _MARK_USED: LiteralString = """
@@ -66,6 +81,20 @@ class PostgresStanding:
             kind=SessionKind(row["kind"]),
             role=None if row["role"] is None else Role(row["role"]),
             status=None if row["status"] is None else OrganizationStatus(row["status"]),
+        )
+
+    async def confirm(self, unit: UnitOfWork, *, permission: str, roles: Sequence[Role]) -> None:
+        """Queue the check on the unit's transaction."""
+        caller = unit.principal
+        await cast("Pipeline", unit).queue(
+            _CONFIRM,
+            {
+                "session": caller.session_id,
+                "user": caller.id,
+                "organization": caller.tenant,
+                "roles": f"{{{','.join(roles)}}}",
+                "missing": f'{{"permission":"{permission}"}}',
+            },
         )
 
     async def of_api_key(self, claims: ApiKeyClaims, *, at: datetime) -> ApiKeyStanding:

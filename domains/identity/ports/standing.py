@@ -1,5 +1,6 @@
 """Whether a credential still stands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -9,6 +10,7 @@ from contracts.identity.permissions import Role
 from domains.identity.model.organization import OrganizationStatus
 from domains.identity.model.session import SessionKind
 from domains.identity.ports.tokens import ApiKeyClaims
+from shared_kernel.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,13 @@ class Standing(Protocol):
 
     async def of_session(self, session_id: UUID, organization_id: UUID | None) -> SessionStanding | None:
         """Return how a session stands with respect to an organisation, `None` when it is unknown, revoked or over."""
+        ...
+
+    async def confirm(self, unit: UnitOfWork, *, permission: str, roles: Sequence[Role]) -> None:
+        """Let `unit` fail unless its principal's session was not revoked, its organisation is active, and its role is one of `roles`.
+
+        Raises `Unauthenticated`, `OrganizationSuspended`, or `PermissionDenied` that names `permission`; in a pipeline when that is left.
+        """
         ...
 
     async def of_api_key(self, claims: ApiKeyClaims, *, at: datetime) -> ApiKeyStanding:

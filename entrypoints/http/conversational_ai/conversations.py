@@ -134,7 +134,7 @@ async def list_messages(
 @post(
     "/conversations/{conversation_id:uuid}/messages",
     status_code=200,
-    opt={**requires(Permission.CONVERSATIONS_REPLY), OWN_IDEMPOTENCY: True},
+    opt={**requires(Permission.CONVERSATIONS_REPLY, confirmed_inside=True), OWN_IDEMPOTENCY: True},
     tags=_TAGS,
 )
 @inject

@@ -19,11 +19,13 @@ from adapters.postgres.billing.usage_events import PostgresUsageEvents
 from adapters.postgres.conversational_ai.turns import PostgresAbandonedTurns, PostgresTurnRunners, PostgresTurns
 from adapters.postgres.database import Database
 from adapters.postgres.governance.appending import PostgresAuditTrail
+from adapters.postgres.identity.standing import PostgresStanding
 from adapters.postgres.messaging.outbox import Outbox, decode_event
 from adapters.postgres.roles import DatabaseRole
 from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
 from domains.conversational_ai.model.turn import AnsweringAgent
+from domains.identity.use_cases.facade import ConfirmationsFacade
 from shared_kernel.events import Event
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
@@ -146,7 +148,7 @@ async def postgres_turn_world(database_url: str, superuser_url: str) -> AsyncIte
     )
     try:
         yield PostgresTurnWorld(
-            turns=PostgresTurns(database, billing.quotas, outbox),
+            turns=PostgresTurns(database, ConfirmationsFacade(PostgresStanding(database, billing.quotas)), billing.quotas, outbox),
             runners=PostgresTurnRunners(database),
             abandoned=PostgresAbandonedTurns(platform),
             billing=billing,
