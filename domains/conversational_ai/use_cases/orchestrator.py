@@ -99,6 +99,10 @@ class Orchestrator:
         a stop was asked for,
         else as interrupted.
         """
+        with self.observer.turn(turn):
+            return await self._run(turn, stream, control)
+
+    async def _run(self, turn: OpenedTurn, stream: TurnStream, control: TurnControl) -> TurnOutcome:
         progress = _Progress()
         control.begun = True
         stream.send("turn.started", {"conversation_id": turn.question.conversation_id})
@@ -167,14 +171,21 @@ class Orchestrator:
         )
 
     async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:
-        async with aclosing(self.model.stream(request)) as answer:
-            async for event in answer:
-                if isinstance(event, AnswerDelta):
-                    text = _storable(event.text)
-                    progress.parts.append(text)
-                    stream.send("answer.delta", {"text": text})
-                else:
-                    progress.finished = event
+        with self.observer.generation(request.model, max_tokens=request.max_tokens) as ended:
+            async with aclosing(self.model.stream(request)) as answer:
+                async for event in answer:
+                    if isinstance(event, AnswerDelta):
+                        text = _storable(event.text)
+                        progress.parts.append(text)
+                        stream.send("answer.delta", {"text": text})
+                    else:
+                        progress.finished = event
+                        ended(
+                            provider=event.provider,
+                            finish_reason=event.finish_reason,
+                            tokens_in=event.tokens_in,
+                            tokens_out=event.tokens_out,
+                        )
         if not progress.text.strip():
             raise ModelAnsweredNonsense("The model said nothing")
 
