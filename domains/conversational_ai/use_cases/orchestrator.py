@@ -29,9 +29,11 @@ from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
     ChatMessage,
+    FinishReason,
     GenerativeModel,
     ModelAnsweredNonsense,
     ModelRequest,
+    ModelWithheld,
     ReferencePassage,
     Role,
 )
@@ -187,6 +189,8 @@ class Orchestrator:
                             tokens_out=event.tokens_out,
                         )
         if not progress.text.strip():
+            if progress.finished is not None and progress.finished.finish_reason is FinishReason.CONTENT_FILTER:
+                raise ModelWithheld
             raise ModelAnsweredNonsense("The model said nothing")
 
     async def _finish(
@@ -290,7 +294,7 @@ class Orchestrator:
             usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
             model=model,
             provider=finished.provider if finished else "",
-            complete=state is TurnState.COMPLETED,
+            complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason is FinishReason.STOP),
         )
 
     def _step(self, name: str, progress: _Progress) -> "_Step":
@@ -388,6 +392,7 @@ def message_fields(answer: Answer) -> dict[str, object]:
         "content": answer.content,
         "citations": [citation_fields(c) for c in answer.citations],
         "confidence": None,
+        "complete": answer.complete,
     }
 
 
