@@ -123,6 +123,26 @@ async def test_tokens_are_estimated_when_the_provider_does_not_count() -> None:
     assert finished.model == "m"
 
 
+async def test_an_answer_without_end_is_cut_off_and_says_so() -> None:
+    async with (
+        raw_upstream([HEAD, *[chunked(event("words " * 100)) for _ in range(40)], asyncio.Event()]) as upstream,
+        model_at(upstream) as model,
+    ):
+        said, finished = await answer_of(model, request_for("m", max_tokens=500))
+    assert len("".join(said)) == 4_000
+    assert finished.finish_reason is FinishReason.LENGTH
+    assert finished.estimated
+    assert finished.tokens_out == Utf8Tokenizer().count("".join(said))
+
+
+async def test_a_short_limit_leaves_room_for_what_an_honest_provider_says() -> None:
+    answer = [HEAD, chunked(event("x" * 2_000, finish="length"), DONE), END]
+    async with raw_upstream(answer) as upstream, model_at(upstream) as model:
+        said, finished = await answer_of(model, request_for("m", max_tokens=1))
+    assert len("".join(said)) == 2_000
+    assert finished.finish_reason is FinishReason.LENGTH
+
+
 async def test_a_compressed_answer_is_read() -> None:
     body = gzip.compress(event("Hello", finish="stop") + DONE)
     head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
@@ -153,10 +173,11 @@ async def test_a_withheld_answer_ends_as_such() -> None:
         [b'{"choices": [{"message": {"content": "not a stream"}}]}'],
         [b""],
         [b"data: " + b"x" * (2 << 20)],
+        [b"data: xxxxxxxxxxxxxxxxxxxxxxxxxx\n" * (1 << 16)],
     ],
     ids=[
         "no finish reason", "no end mark", "end mark alone", "error inside", "error at once", "not JSON", "not text", "not UTF-8",
-        "empty", "other reason", "not a stream", "nothing", "endless event",
+        "empty", "other reason", "not a stream", "nothing", "endless event", "event of endless lines",
     ],
 )  # fmt: skip
 async def test_a_broken_protocol_is_nonsense(body: list[bytes]) -> None:
