@@ -46,6 +46,7 @@ _LONGEST_WAIT_SECONDS: Final = 4.0
 _RETRIED_CLIENT_ERRORS: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
 _LEAST_CHARACTERS: Final = 2_000
 _CHARACTERS_PER_TOKEN: Final = 8  # no language needs so many on average
+_MOST_TOKENS: Final = 10_000_000  # no model reads or says so much at once
 _NO_CREDIT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -132,7 +133,8 @@ class OpenAICompatibleModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
         """Yield the answer as it comes; chunks that arrived together leave together.
 
-        A provider that goes on far beyond `max_tokens` is cut off there, as an answer of finish reason `LENGTH`.
+        A provider that goes on far beyond `max_tokens` is cut off there, as an answer of finish reason `LENGTH`. Token counts
+        that cannot be are taken as missing.
         Raises `UnknownModel`, or the `ModelError` that says what the provider did.
         """
         self.price(request.model)
@@ -158,7 +160,7 @@ class OpenAICompatibleModel:
         finally:
             await answer.close()
         usage = answer.reader.usage
-        if usage is not None and usage.prompt_tokens > 0:
+        if usage is not None and 0 < usage.prompt_tokens <= _MOST_TOKENS and 0 <= usage.completion_tokens <= _MOST_TOKENS:
             tokens_in, tokens_out, estimated = usage.prompt_tokens, usage.completion_tokens, False
         else:
             tokens_in = sum(self._tokenizer.count(message.content) for message in messages)

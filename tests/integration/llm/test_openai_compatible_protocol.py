@@ -51,6 +51,13 @@ async def failure(answer: Sequence[Step], **settings: Any) -> ModelError:
     return caught.value
 
 
+def raw_event(text: str, usage: tuple[int, int]) -> bytes:
+    """An event whose numbers no encoder of ours would write."""
+    counts = f'{{"prompt_tokens":{usage[0]},"completion_tokens":{usage[1]}}}'
+    choice = f'{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":"stop"}}'
+    return f'data: {{"choices":[{choice}],"usage":{counts}}}\n\n'.encode()
+
+
 async def test_the_request_is_what_the_api_expects() -> None:
     async with raw_upstream(WHOLE) as upstream, model_at(upstream) as model:
         history = (ChatMessage(Role.USER, "Hi"), ChatMessage(Role.ASSISTANT, "Hello!"))
@@ -121,6 +128,17 @@ async def test_tokens_are_estimated_when_the_provider_does_not_count() -> None:
     assert finished.tokens_out == Utf8Tokenizer().count("Hello you")
     assert finished.tokens_in > 50
     assert finished.model == "m"
+
+
+@pytest.mark.parametrize("usage", [(2**63, 2), (7, 2**80), (7, -2), (-7, 2), (10_000_001, 2)])
+async def test_token_counts_that_cannot_be_are_estimated(usage: tuple[int, int]) -> None:
+    answer = [HEAD, chunked(raw_event("Hello you", usage), DONE), END]
+    async with raw_upstream(answer) as upstream, model_at(upstream) as model:
+        said, finished = await answer_of(model, request_for("m"))
+    assert said == ["Hello you"]
+    assert finished.estimated
+    assert 0 < finished.tokens_out < 100
+    assert 0 < finished.tokens_in < 10_000
 
 
 async def test_an_answer_without_end_is_cut_off_and_says_so() -> None:
