@@ -1,5 +1,8 @@
 """What a trace shows of a turn over HTTP, and of the deliveries behind it."""
 
+import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from entrypoints.observability.tracing import configure_tracing, shut_down_tracing
+from entrypoints.composition.processes import run_background
+from entrypoints.observability.tracing import configure_tracing, shut_down_tracing, span
 from tests.fixtures.app import Site, open_site, site_settings
 from tests.integration.redis_store.valkey import Valkey
 
@@ -106,7 +110,7 @@ async def test_a_delivery_is_a_trace(site: Site, exported: InMemorySpanExporter)
     assert indexing.attributes["luneo.organization_id"] == str(shop.owner.organization_id)
 
 
-async def test_what_waits_is_sent_when_the_process_ends(
+async def test_what_waits_is_sent_when_the_api_ends(
     database_url: str, superuser_url: str, app_valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exporter = InMemorySpanExporter()
@@ -115,3 +119,19 @@ async def test_what_waits_is_sent_when_the_process_ends(
         await site.client.get("/api/v1/agents")
         assert not exporter.get_finished_spans()
     assert [span.name for span in exporter.get_finished_spans()] == ["GET /api/v1/agents"]
+
+
+async def test_what_waits_is_sent_when_a_background_process_ends(database_url: str, app_valkey: Valkey, tmp_path: Path) -> None:
+    exporter = InMemorySpanExporter()
+    configure_tracing(endpoint=None, processor=BatchSpanProcessor(exporter, schedule_delay_millis=3_600_000))
+    with span("work"):
+        pass
+    before = signal.getsignal(signal.SIGTERM)
+    running = asyncio.create_task(run_background(site_settings(database_url, app_valkey.url, tmp_path, metrics_port=0), frozenset()))
+    async with asyncio.timeout(20):
+        while signal.getsignal(signal.SIGTERM) is before and not running.done():  # noqa: ASYNC110 - it tells nobody when it hears signals
+            await asyncio.sleep(0.01)
+        if not running.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await running
+    assert [sent.name for sent in exporter.get_finished_spans()] == ["work"]
