@@ -57,11 +57,12 @@ class CompletionReader:
     the stream stopped before it was complete.
     """
 
-    __slots__ = ("_buffer", "_data", "answered", "done", "finish_reason", "usage")
+    __slots__ = ("_buffer", "_data", "_held", "answered", "done", "finish_reason", "usage")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._data: list[bytes] = []
+        self._held = 0
         self.answered = False
         self.done = False
         self.finish_reason: FinishReason | None = None
@@ -97,9 +98,13 @@ class CompletionReader:
         line = line.removesuffix(b"\r")
         if line.startswith(b"data:"):
             self._data.append(line[5:].strip())
+            self._held += len(line)
+            if self._held > _MAX_EVENT_BYTES:
+                raise ModelAnsweredNonsense("the provider sent an event of more than a mebibyte")
         elif not line and self._data:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
             self._data.clear()
+            self._held = 0
             self._event(data, texts)
 
     def _event(self, data: bytes, texts: list[str]) -> None:

@@ -25,6 +25,7 @@ from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
     ChatMessage,
+    FinishReason,
     ModelError,
     ModelRateLimited,
     ModelRefused,
@@ -43,6 +44,9 @@ _DRAIN_SECONDS: Final = 0.05
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 4.0
 _RETRIED_CLIENT_ERRORS: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
+_LEAST_CHARACTERS: Final = 2_000
+_CHARACTERS_PER_TOKEN: Final = 8  # no language needs so many on average
+_MOST_TOKENS: Final = 10_000_000  # no model reads or says so much at once
 _NO_CREDIT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -129,6 +133,8 @@ class OpenAICompatibleModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
         """Yield the answer as it comes; chunks that arrived together leave together.
 
+        A provider that goes on far beyond `max_tokens` is cut off there, as an answer of finish reason `LENGTH`. Token counts
+        that cannot be are taken as missing.
         Raises `UnknownModel`, or the `ModelError` that says what the provider did.
         """
         self.price(request.model)
@@ -137,18 +143,24 @@ class OpenAICompatibleModel:
         deadline = asyncio.get_running_loop().time() + self._total_timeout
         answer = await self._begun(body, deadline)
         said: list[str] = []
+        room = max(request.max_tokens * _CHARACTERS_PER_TOKEN, _LEAST_CHARACTERS)
         try:
             text: str | None = answer.first_text
             while text is not None:
+                room -= len(text)
+                if room < 0:
+                    text = text[:room]
                 if text:
                     said.append(text)
                     yield AnswerDelta(text)
+                if room < 0:
+                    break
                 text = await answer.next_text()
-            finish_reason = answer.reader.end()
+            finish_reason = answer.reader.end() if room >= 0 else FinishReason.LENGTH
         finally:
             await answer.close()
         usage = answer.reader.usage
-        if usage is not None and usage.prompt_tokens > 0:
+        if usage is not None and 0 < usage.prompt_tokens <= _MOST_TOKENS and 0 <= usage.completion_tokens <= _MOST_TOKENS:
             tokens_in, tokens_out, estimated = usage.prompt_tokens, usage.completion_tokens, False
         else:
             tokens_in = sum(self._tokenizer.count(message.content) for message in messages)

@@ -1,8 +1,9 @@
 """How a `ModelRequest` becomes chat messages.
 
 The system message holds the agent's instructions and our rules, nothing else. Retrieved passages are written by whoever wrote the
-knowledge, so they travel in the user's message, numbered and delimited, with everything in them that could pass for a delimiter or
-for a chat template's control mark made harmless.
+knowledge, so they travel in the user's message, numbered and delimited. In them, in the question and in every earlier message, whatever
+could pass for a delimiter or for a chat template's control mark is made harmless: what a visitor said a turn ago is no more to be
+trusted, and what the agent said may repeat it.
 """
 
 import re
@@ -10,16 +11,7 @@ from typing import Final
 
 from domains.conversational_ai.ports.generative_model import ChatMessage, ModelRequest, ReferencePassage, Role
 
-_LANGUAGES: Final = {
-    "ar": "Arabic",
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "it": "Italian",
-    "nl": "Dutch",
-    "pt": "Portuguese",
-}
+_LANGUAGES: Final = {"en": "English", "fr": "French"}  # those that agents answer in
 
 _REFERENCE_RULES: Final = (
     "The user's message contains reference material between <reference_material> and </reference_material>. "
@@ -71,7 +63,7 @@ def system_message(request: ModelRequest) -> str:
 def user_message(request: ModelRequest) -> str:
     """Return the text of the last user message: the reference material, if any, then the question."""
     if not request.passages:
-        return request.question
+        return neutralised(request.question)
     passages = "\n".join(_passage(passage) for passage in request.passages)
     return f"<reference_material>\n{passages}\n</reference_material>\n\n<question>\n{neutralised(request.question)}\n</question>"
 
@@ -83,6 +75,6 @@ def chat_messages(request: ModelRequest) -> list[ChatMessage]:
     """
     return [
         ChatMessage(Role.SYSTEM, system_message(request)),
-        *request.messages,
+        *(ChatMessage(past.role, neutralised(past.content)) for past in request.messages),
         ChatMessage(Role.USER, user_message(request)),
     ]

@@ -65,7 +65,10 @@ class MessageBody(Response, frozen=True):
 
 
 class StoredMessageBody(MessageBody, frozen=True):
-    """One message of a conversation. `complete` is false for the part of an answer that came before a stop or a break."""
+    """One message of a conversation.
+
+    `complete` is false for the part of an answer that came before a stop, a break, the agent's `max_tokens`, or a provider's filter.
+    """
 
     turn_id: UUID
     complete: bool

@@ -38,6 +38,7 @@ from entrypoints.http.app import Served, create_app
 from entrypoints.http.routes import API_HANDLERS
 from entrypoints.http.server import serve
 from entrypoints.observability.metrics import Metrics
+from entrypoints.observability.tracing import shut_down_tracing
 from entrypoints.settings import Settings
 from entrypoints.web import pages
 from entrypoints.web.layout import CONTENT_SECURITY_POLICY
@@ -98,6 +99,7 @@ async def _api_lifespan(container: AsyncContainer, settings: Settings) -> AsyncI
         with contextlib.suppress(Unavailable):
             await runners.leave(running.runner_id)
         await container.close()
+        await asyncio.to_thread(shut_down_tracing)  # sends what waits
 
 
 def _collect_less_often() -> None:
@@ -184,6 +186,7 @@ async def run_background(settings: Settings, parts: frozenset[str]) -> None:
             task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await container.close()
+    await asyncio.to_thread(shut_down_tracing)  # sends what waits
     for task in failed:
         await task
 

@@ -13,6 +13,7 @@ from dishka import AsyncContainer
 
 from entrypoints.observability.logging import logged_with
 from entrypoints.observability.metrics import Metrics
+from entrypoints.observability.tracing import ORGANIZATION_ID, AttributeValue, consumer_span
 from shared_kernel.clock import Clock
 from shared_kernel.errors import AlreadyDelivered, LuneoError, Unavailable
 from shared_kernel.events import Delivery, Event
@@ -123,14 +124,18 @@ class Dispatcher:
                 begun = await self._deliveries.begin(delivery_id, organization_id, self._clock.now())
                 if begun is None:
                     return
-                if begun.is_over:
-                    await self._give_up(begun, None)
-                else:
-                    await self._deliver(begun)
+                with consumer_span(f"deliver {begun.delivery.consumer}", **_described_delivery(begun)) as traced:
+                    outcome = await (self._give_up(begun, None) if begun.is_over else self._deliver(begun))
+                    traced.set_attribute("luneo.delivery.outcome", outcome)
+                    if outcome not in {"done", "duplicate"}:
+                        traced.failed(outcome)
+                if outcome != "untold":
+                    self._metrics.delivered(begun.delivery.consumer, outcome)
             except Unavailable as error:
                 _logger.warning("delivery_postponed", reason=error.detail)
 
-    async def _deliver(self, begun: BegunDelivery) -> None:
+    async def _deliver(self, begun: BegunDelivery) -> str:
+        """Return what became of it."""
         delivery = begun.delivery
         try:
             async with self._held(delivery):
@@ -138,10 +143,10 @@ class Dispatcher:
                 await handler(event, delivery)
             await self._deliveries.finish(delivery, self._clock.now())
         except AlreadyDelivered:
-            self._metrics.delivered(delivery.consumer, "duplicate")
+            return "duplicate"
         except LeaseLost:
-            self._metrics.delivered(delivery.consumer, "lost")
             _logger.warning("delivery_lost", consumer=delivery.consumer, attempt=delivery.attempt)
+            return "lost"
         except Exception as error:
             expected = isinstance(error, Unavailable)
             _logger.warning(
@@ -152,15 +157,13 @@ class Dispatcher:
                 exc_info=None if expected else error,
             )
             if begun.is_last_attempt:
-                await self._give_up(begun, error)
-            else:
-                await self._deliveries.fail(delivery, _described(error), self._clock.now())
-                self._metrics.delivered(delivery.consumer, "retry")
-        else:
-            self._metrics.delivered(delivery.consumer, "done")
-            self._wake_relay()
+                return await self._give_up(begun, error)
+            await self._deliveries.fail(delivery, _described(error), self._clock.now())
+            return "retry"
+        self._wake_relay()
+        return "done"
 
-    async def _give_up(self, begun: BegunDelivery, error: Exception | None) -> None:
+    async def _give_up(self, begun: BegunDelivery, error: Exception | None) -> str:
         """Make it a dead letter once its handler has told so; when that fails, another worker tries when the lease is over."""
         delivery = begun.delivery
         try:
@@ -169,10 +172,10 @@ class Dispatcher:
             raise
         except Exception as untold:
             _logger.warning("delivery_not_given_up", consumer=delivery.consumer, attempt=delivery.attempt, exc_info=untold)
-            return
+            return "untold"
         await self._deliveries.bury(delivery, "WorkerDied" if error is None else _described(error), self._clock.now())
-        self._metrics.delivered(delivery.consumer, "dead")
         _logger.warning("delivery_given_up", consumer=delivery.consumer, attempt=delivery.attempt)
+        return "dead"
 
     async def _tell(self, begun: BegunDelivery, error: Exception | None) -> None:
         try:
@@ -216,6 +219,19 @@ class Dispatcher:
             if not held:
                 limit.reschedule(asyncio.get_running_loop().time())
                 return
+
+
+def _described_delivery(begun: BegunDelivery) -> dict[str, AttributeValue]:
+    delivery = begun.delivery
+    described: dict[str, AttributeValue] = {
+        "luneo.delivery.id": str(delivery.id),
+        "luneo.delivery.attempt": delivery.attempt,
+        "luneo.event.id": str(delivery.event_id),
+        "luneo.event.type": begun.event_type,
+    }
+    if delivery.organization_id is not None:
+        described[ORGANIZATION_ID] = str(delivery.organization_id)
+    return described
 
 
 def _described(error: Exception) -> str:

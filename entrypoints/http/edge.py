@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.observability.metrics import Metrics
+from entrypoints.observability.tracing import ORGANIZATION_ID, RequestSpan, is_tracing
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Origin, Principal
 
@@ -54,6 +55,7 @@ class Edge:
         )
         state: dict[str, Any] = {"request_id": request_id, "origin": origin, "dishka_container": self._container}
         scope["state"] = {**scope.get("state", {}), **state}
+        traced = RequestSpan(scope["method"], scope["headers"]) if is_tracing() and scope["path"] not in _QUIET else None
         started = time.perf_counter()
         status = _SERVER_ERROR
         extra = [*self._headers, (b"x-request-id", request_id.encode())]
@@ -72,7 +74,8 @@ class Edge:
                 await self._app(scope, receive, wrapped)
             finally:
                 seconds = time.perf_counter() - started
-                route = str(scope.get("path_template") or "unmatched")
+                template = scope.get("path_template")
+                route = str(template or "unmatched")
                 self._metrics.request_answered(scope["method"], route, status, seconds)
                 if route not in _QUIET or status >= _SERVER_ERROR:
                     principal = scope["state"].get("principal")
@@ -86,6 +89,8 @@ class Edge:
                         organization_id=str(who.organization_id) if who else None,
                         principal_id=str(who.id) if who else None,
                     )
+                if traced is not None:
+                    traced.answered(template, status, **_described(request_id, scope["state"].get("principal")))
 
     def _client(self, scope: Scope, forwarded: bytes | None) -> str | None:
         """Return the caller's address: the right-most forwarded one that is not a trusted proxy, when the peer itself is trusted."""
@@ -104,6 +109,14 @@ class Edge:
 
 
 _QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+
+def _described(request_id: str, principal: object) -> dict[str, str]:
+    """Return what a request's span says of it besides route and status."""
+    described = {"luneo.request_id": request_id}
+    if isinstance(principal, Principal) and principal.organization_id is not None:
+        described[ORGANIZATION_ID] = str(principal.organization_id)
+    return described
 
 
 def _is_address(text: str) -> bool:

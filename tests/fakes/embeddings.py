@@ -5,6 +5,9 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Sequence
+from uuid import UUID
+
+from domains.conversational_ai.ports.embeddings import QUESTION_CHARACTERS
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -25,9 +28,9 @@ class InMemoryEmbeddings:
         """How many numbers a vector has."""
         return self._dimension
 
-    async def embed_query(self, text: str) -> Sequence[float]:
-        """Return the vector of a question."""
-        return self._vector(text)
+    async def embed_query(self, organization_id: UUID, text: str) -> Sequence[float]:  # noqa: ARG002 - nobody waits here
+        """Return the vector of a question's first part."""
+        return self._vector(text[:QUESTION_CHARACTERS])
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Sequence[float]]:
         """Return one vector per passage."""

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -25,6 +25,7 @@ from domains.conversational_ai.model.turn import (
     TurnRecord,
     TurnState,
 )
+from domains.conversational_ai.ports.turn_observer import GenerationEnded
 from domains.conversational_ai.ports.turns import Turns
 from shared_kernel.errors import NotFound, Unavailable
 from shared_kernel.events import Event
@@ -265,6 +266,18 @@ class RememberedTurns:
     steps: list[str] = field(default_factory=list)
     ends: list[TurnEnd] = field(default_factory=list)
     defects: list[Exception] = field(default_factory=list)
+    finished: list[dict[str, object]] = field(default_factory=list)
+
+    def turn(self, turn: OpenedTurn) -> AbstractContextManager[object]:
+        """Remember nothing: the end says what matters."""
+        return nullcontext(turn)
+
+    @contextmanager
+    def generation(self, model: str, *, max_tokens: int) -> Iterator[GenerationEnded]:
+        """Remember how the answer finished."""
+        assert model
+        assert max_tokens > 0
+        yield lambda **said: self.finished.append(said)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

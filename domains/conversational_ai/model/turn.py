@@ -145,7 +145,7 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the agent said. `complete` is false for the part that came before a stop or a break."""
+    """What the agent said. `complete` is false for the part that came before a stop, a break, the length limit or a provider's filter."""
 
     message_id: UUID
     content: str

@@ -1,7 +1,10 @@
 """Texts as vectors whose nearness is nearness in meaning."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
+from uuid import UUID
+
+QUESTION_CHARACTERS: Final = 1_000
 
 
 class Embeddings(Protocol):
@@ -21,8 +24,13 @@ class Embeddings(Protocol):
         """How many numbers a vector has."""
         ...
 
-    async def embed_query(self, text: str) -> Sequence[float]:
-        """Return the vector of a question. Raises `Unavailable` when the model can't be loaded."""
+    async def embed_query(self, organization_id: UUID, text: str) -> Sequence[float]:
+        """Return the vector of a question of `organization_id`.
+
+        Only the first part of a long question counts: `QUESTION_CHARACTERS`, or fewer where a model reads less. Organisations take turns:
+        one that asks much does not keep another waiting. A question whose caller left is not embedded any more.
+        Raises `Unavailable` when the model can't be loaded.
+        """
         ...
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Sequence[float]]:

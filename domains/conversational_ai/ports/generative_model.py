@@ -71,7 +71,7 @@ class ModelRequest:
 
 
 class FinishReason(StrEnum):
-    """Why an answer ended: it was complete, reached `max_tokens`, or was withheld by the provider's filter."""
+    """Why an answer ended: it was complete, reached `max_tokens`, or was cut off by the provider's filter."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -191,6 +191,13 @@ class ModelAnsweredNonsense(ModelError):
     code = "model_answered_nonsense"
     title = "The model's provider sent an answer that can't be used"
     retryable = True
+
+
+class ModelWithheld(ModelError):
+    """The provider's filter withheld the whole answer: the same question will hardly fare better."""
+
+    code = "model_withheld"
+    title = "The model's provider withheld the answer"
 
 
 class ModelTimedOut(ModelError):

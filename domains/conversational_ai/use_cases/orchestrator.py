@@ -29,9 +29,11 @@ from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
     ChatMessage,
+    FinishReason,
     GenerativeModel,
     ModelAnsweredNonsense,
     ModelRequest,
+    ModelWithheld,
     ReferencePassage,
     Role,
 )
@@ -99,6 +101,10 @@ class Orchestrator:
         a stop was asked for,
         else as interrupted.
         """
+        with self.observer.turn(turn):
+            return await self._run(turn, stream, control)
+
+    async def _run(self, turn: OpenedTurn, stream: TurnStream, control: TurnControl) -> TurnOutcome:
         progress = _Progress()
         control.begun = True
         stream.send("turn.started", {"conversation_id": turn.question.conversation_id})
@@ -167,15 +173,24 @@ class Orchestrator:
         )
 
     async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:
-        async with aclosing(self.model.stream(request)) as answer:
-            async for event in answer:
-                if isinstance(event, AnswerDelta):
-                    text = _storable(event.text)
-                    progress.parts.append(text)
-                    stream.send("answer.delta", {"text": text})
-                else:
-                    progress.finished = event
+        with self.observer.generation(request.model, max_tokens=request.max_tokens) as ended:
+            async with aclosing(self.model.stream(request)) as answer:
+                async for event in answer:
+                    if isinstance(event, AnswerDelta):
+                        text = _storable(event.text)
+                        progress.parts.append(text)
+                        stream.send("answer.delta", {"text": text})
+                    else:
+                        progress.finished = event
+                        ended(
+                            provider=event.provider,
+                            finish_reason=event.finish_reason,
+                            tokens_in=event.tokens_in,
+                            tokens_out=event.tokens_out,
+                        )
         if not progress.text.strip():
+            if progress.finished is not None and progress.finished.finish_reason is FinishReason.CONTENT_FILTER:
+                raise ModelWithheld
             raise ModelAnsweredNonsense("The model said nothing")
 
     async def _finish(
@@ -279,7 +294,7 @@ class Orchestrator:
             usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
             model=model,
             provider=finished.provider if finished else "",
-            complete=state is TurnState.COMPLETED,
+            complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason is FinishReason.STOP),
         )
 
     def _step(self, name: str, progress: _Progress) -> "_Step":
@@ -377,6 +392,7 @@ def message_fields(answer: Answer) -> dict[str, object]:
         "content": answer.content,
         "citations": [citation_fields(c) for c in answer.citations],
         "confidence": None,
+        "complete": answer.complete,
     }
 
 

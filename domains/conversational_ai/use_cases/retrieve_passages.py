@@ -32,7 +32,7 @@ class RetrievePassages:
         """
         if not knowledge_base_ids:
             return []
-        vector = await self.embeddings.embed_query(question)
+        vector = await self.embeddings.embed_query(organization_id, question)
         shown, exhausted = await self._nearest(organization_id, knowledge_base_ids, vector, cut_off, limit * _SPARE)
         if len(shown) < limit and not exhausted:
             shown, _ = await self._nearest(organization_id, knowledge_base_ids, vector, cut_off, limit * _MANY_SPARE)

@@ -99,8 +99,8 @@ async def test_vector_queries_carry_the_organisation(site: Site) -> None:
     ours, theirs = await two_shops(site)
     index, retrieval = await site.container.get(PassageIndex), await site.container.get(Retrieval)
     embeddings = await site.container.get(Embeddings)
-    vector = await embeddings.embed_query("How much is the Pro plan?")
     base, mine, other = UUID(ours.knowledge_base_id), ours.owner.organization_id, theirs.owner.organization_id
+    vector = await embeddings.embed_query(mine, "How much is the Pro plan?")
     assert await index.search(mine, [base], vector, 10)
     assert await index.search(other, [base], vector, 10) == []
     assert await retrieval.passages(mine, [base], "Pro plan", limit=5, cut_off=-1.0)

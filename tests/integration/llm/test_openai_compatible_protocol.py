@@ -51,6 +51,13 @@ async def failure(answer: Sequence[Step], **settings: Any) -> ModelError:
     return caught.value
 
 
+def raw_event(text: str, usage: tuple[int, int]) -> bytes:
+    """An event whose numbers no encoder of ours would write."""
+    counts = f'{{"prompt_tokens":{usage[0]},"completion_tokens":{usage[1]}}}'
+    choice = f'{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":"stop"}}'
+    return f'data: {{"choices":[{choice}],"usage":{counts}}}\n\n'.encode()
+
+
 async def test_the_request_is_what_the_api_expects() -> None:
     async with raw_upstream(WHOLE) as upstream, model_at(upstream) as model:
         history = (ChatMessage(Role.USER, "Hi"), ChatMessage(Role.ASSISTANT, "Hello!"))
@@ -123,6 +130,37 @@ async def test_tokens_are_estimated_when_the_provider_does_not_count() -> None:
     assert finished.model == "m"
 
 
+@pytest.mark.parametrize("usage", [(2**63, 2), (7, 2**80), (7, -2), (-7, 2), (10_000_001, 2)])
+async def test_token_counts_that_cannot_be_are_estimated(usage: tuple[int, int]) -> None:
+    answer = [HEAD, chunked(raw_event("Hello you", usage), DONE), END]
+    async with raw_upstream(answer) as upstream, model_at(upstream) as model:
+        said, finished = await answer_of(model, request_for("m"))
+    assert said == ["Hello you"]
+    assert finished.estimated
+    assert 0 < finished.tokens_out < 100
+    assert 0 < finished.tokens_in < 10_000
+
+
+async def test_an_answer_without_end_is_cut_off_and_says_so() -> None:
+    async with (
+        raw_upstream([HEAD, *[chunked(event("words " * 100)) for _ in range(40)], asyncio.Event()]) as upstream,
+        model_at(upstream) as model,
+    ):
+        said, finished = await answer_of(model, request_for("m", max_tokens=500))
+    assert len("".join(said)) == 4_000
+    assert finished.finish_reason is FinishReason.LENGTH
+    assert finished.estimated
+    assert finished.tokens_out == Utf8Tokenizer().count("".join(said))
+
+
+async def test_a_short_limit_leaves_room_for_what_an_honest_provider_says() -> None:
+    answer = [HEAD, chunked(event("x" * 2_000, finish="length"), DONE), END]
+    async with raw_upstream(answer) as upstream, model_at(upstream) as model:
+        said, finished = await answer_of(model, request_for("m", max_tokens=1))
+    assert len("".join(said)) == 2_000
+    assert finished.finish_reason is FinishReason.LENGTH
+
+
 async def test_a_compressed_answer_is_read() -> None:
     body = gzip.compress(event("Hello", finish="stop") + DONE)
     head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
@@ -153,10 +191,11 @@ async def test_a_withheld_answer_ends_as_such() -> None:
         [b'{"choices": [{"message": {"content": "not a stream"}}]}'],
         [b""],
         [b"data: " + b"x" * (2 << 20)],
+        [b"data: xxxxxxxxxxxxxxxxxxxxxxxxxx\n" * (1 << 16)],
     ],
     ids=[
         "no finish reason", "no end mark", "end mark alone", "error inside", "error at once", "not JSON", "not text", "not UTF-8",
-        "empty", "other reason", "not a stream", "nothing", "endless event",
+        "empty", "other reason", "not a stream", "nothing", "endless event", "event of endless lines",
     ],
 )  # fmt: skip
 async def test_a_broken_protocol_is_nonsense(body: list[bytes]) -> None:

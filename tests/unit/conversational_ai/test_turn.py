@@ -71,7 +71,7 @@ class TestCompleted:
         completed = fields(events_told[4])
         assert completed["message"]["content"] == said(events_told) == "Nine euros."
         assert completed["message"]["role"] == "assistant"
-        assert set(completed["message"]) == {"id", "role", "content", "citations", "confidence"}
+        assert set(completed["message"]) == {"id", "role", "content", "citations", "confidence", "complete"}
         assert set(completed["usage"]) == {"tokens_in", "tokens_out", "estimated", "cost"}
 
     async def test_the_answer_is_stored_before_its_end_is_told(self) -> None:
@@ -99,6 +99,24 @@ class TestCompleted:
         assert answer.usage.cost_micros == 2_000, "1,000 at 1 EUR and 500 at 2 EUR per million"
         [out] = of(await events(house.world.billing, house.caller), Metric.TOKENS_OUT)
         assert (out.quantity, out.cost_micro) == (500, 200_000)
+
+    @pytest.mark.parametrize("reason", [FinishReason.LENGTH, FinishReason.CONTENT_FILTER])
+    async def test_an_answer_that_was_cut_off_is_marked(self, reason: FinishReason) -> None:
+        house = await TurnHouse.make(["Nine eu", AnswerFinished(reason, 10, 5, False, "scripted", "tests")])
+        asked = await house.replica().ask(house.message())
+        told_events = await answered(asked)
+        assert names(told_events)[-2:] == ["answer.completed", "turn.completed"]
+        assert fields(told_events[-2])["message"]["complete"] is False
+        answer = (await house.record(asked.turn_id)).answer
+        assert answer is not None
+        assert (answer.content, answer.complete, answer.usage.tokens_out) == ("Nine eu", False, 5)
+
+    async def test_an_answer_that_was_withheld_whole_fails_and_costs_nothing(self) -> None:
+        house = await TurnHouse.make([AnswerFinished(FinishReason.CONTENT_FILTER, 10, 0, False, "scripted", "tests")])
+        asked = await house.replica().ask(house.message())
+        problem = fields((await answered(asked))[-1])["problem"]
+        assert (problem["code"], problem["retryable"]) == ("model_withheld", False)
+        assert await house.books() == (0, 0)
 
     async def test_the_model_is_told_the_agent_the_question_and_the_passages(self) -> None:
         agent = replace(answering_agent(knowledge=(BASE,)), languages=("en", "fr"))

@@ -38,8 +38,9 @@ def test_off_imports_nothing_and_costs_next_to_nothing() -> None:
 
 
 def test_on_spans_nest_and_carry_what_they_are_given(exported: InMemorySpanExporter) -> None:
-    with span("turn", turn_id="t") as outer, model_span("chat", provider="openai", model="gpt-5") as inner:
+    with span("turn", turn_id="t") as outer, model_span("chat", model="gpt-5") as inner:
         outer.set_attribute("steps", 2)
+        inner.set_attribute(tracing.PROVIDER_NAME, "openai")
         inner.set_attribute(tracing.INPUT_TOKENS, 12)
     model, turn = exported.get_finished_spans()
     assert (turn.name, dict(turn.attributes or {})) == ("turn", {"turn_id": "t", "steps": 2})
@@ -59,6 +60,7 @@ def test_our_names_are_those_of_the_conventions() -> None:
         tracing.RESPONSE_MODEL,
         tracing.FINISH_REASONS,
         tracing.OUTPUT_TOKENS,
+        tracing.MAX_TOKENS,
         tracing.CONVERSATION_ID,
         tracing.AGENT_ID,
         tracing.TOOL_NAME,
@@ -67,6 +69,7 @@ def test_our_names_are_those_of_the_conventions() -> None:
         conventions.GEN_AI_RESPONSE_MODEL,
         conventions.GEN_AI_RESPONSE_FINISH_REASONS,
         conventions.GEN_AI_USAGE_OUTPUT_TOKENS,
+        conventions.GEN_AI_REQUEST_MAX_TOKENS,
         conventions.GEN_AI_CONVERSATION_ID,
         conventions.GEN_AI_AGENT_ID,
         conventions.GEN_AI_TOOL_NAME,

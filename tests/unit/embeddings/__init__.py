@@ -1,0 +1,1 @@
+"""The embedding of questions, and who is next."""
