@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from domains.governance.model.trail_file import verify_file
+from domains.governance.model.trail_file import lines_of, verify_file
 from domains.governance.model.verification import TrailReport
 from domains.governance.ports.recorded_trail import AuditedOrganizations
 from domains.governance.use_cases.verify_audit_trail import VerifyAuditTrail, VerifyAuditTrailHandler
@@ -26,8 +26,8 @@ def verify_exported(file: Path, head: str | None) -> int:
 
     Returns the exit status: 0 when the trail is whole, 1 when it is not.
     """
-    with file.open("rb") as lines:
-        return _print([verify_file(lines, expected_head=head)])
+    with file.open("rb") as opened:
+        return _print([verify_file(lines_of(opened), expected_head=head)])
 
 
 async def verify(
