@@ -77,7 +77,7 @@ def verify_file(lines: Iterable[str | bytes], *, expected_head: str | None = Non
     """Verify an exported trail; needs neither a database nor us.
 
     `expected_head` is a head that was published or noted earlier. A file that is cut short, that can be read in two ways, or that is no
-    trail at all is reported as `file_damaged`.
+    trail at all is reported as `file_damaged`. Raises `InvalidInput` for an `expected_head` that can't be one.
     """
     verifier = TrailVerifier(None, expected_head=expected_head)
     try:
