@@ -333,6 +333,15 @@ class TestRefused:
         return shop
 
 
+async def test_what_a_turn_cost_stands_once_with_the_tokens_of_its_answer(site: Site) -> None:
+    shop = await site.shop()
+    totals = {total["metric"]: total for total in (await shop.owner("GET", "/billing/usage")).json()["totals"]}
+    assert (totals["tokens_in"]["cost"], totals["tokens_out"]["cost"] is None) == (None, False)
+    described = (await site.client.get("/schema/openapi.json")).json()["paths"]
+    for path in ("/api/v1/billing/usage", "/api/v1/billing/usage-events"):
+        assert "stands" in described[path]["get"]["description"]
+
+
 async def test_a_sandbox_key_is_answered_by_the_local_model(site: Site) -> None:
     shop = await site.shop()
     key = await site.api_key(shop.owner, ["conversations:view", "conversations:reply"], sandbox=True)
