@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared_kernel.errors import LuneoError
+
 
 @dataclass(frozen=True, slots=True)
 class RateRule:
@@ -38,6 +40,19 @@ class RateDecision:
     remaining: int
     reset_seconds: int
     retry_after: int
+
+
+class RateLimited(LuneoError):
+    """Too many requests: what `decision` says. `extra` holds `retry_after` in seconds."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+
+    def __init__(self, decision: RateDecision) -> None:
+        super().__init__(
+            f"At most {decision.limit} requests in {decision.window_seconds} s ({decision.policy})", retry_after=decision.retry_after
+        )
+        self.decision = decision
 
 
 class RateLimits(Protocol):

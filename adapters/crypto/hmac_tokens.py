@@ -1,4 +1,4 @@
-"""Session tokens by HMAC-SHA-256 (RFC 2104), one-time secrets and API keys from the system's random source."""
+"""Session tokens by HMAC-SHA-256 (RFC 2104), and API keys from the system's random source."""
 
 import hashlib
 import hmac
@@ -12,29 +12,17 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from domains.identity.ports.tokens import ApiKeyClaims, NewApiKey, NewSecret, SecretClaims, SecretKind, TokenClaims, TokenKind
+from domains.identity.ports.tokens import ApiKeyClaims, NewApiKey, TokenClaims, TokenKind
 
 _TOKEN_PREFIXES: Final[Mapping[TokenKind, str]] = MappingProxyType(
     {TokenKind.ACCESS: "lat_", TokenKind.REFRESH: "lrt_", TokenKind.CSRF: "lct_"},
-)
-_SECRET_PREFIXES: Final[Mapping[SecretKind, str]] = MappingProxyType(
-    {
-        SecretKind.VERIFY_EMAIL: "lve_",
-        SecretKind.RESET_PASSWORD: "lrp_",
-        SecretKind.CHANGE_EMAIL: "lce_",
-        SecretKind.ACCEPT_INVITATION: "lai_",
-        SecretKind.SECOND_FACTOR: "lsf_",
-        SecretKind.SIGN_IN_STATE: "lss_",
-    },
 )
 _CLAIMS = struct.Struct(">16s16sII")
 _MAC_BYTES = 32
 _UINT32_MAXIMUM = 2**32 - 1
 _KEY_BYTES_MINIMUM = 32
-# both sizes are multiples of three bytes, so that the text has no padding and no unused bits: one token, one spelling
+# the size is a multiple of three bytes, so that the text has no padding and no unused bits: one token, one spelling
 _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_-]{96}", re.ASCII)
-_SECRET_TEXT = re.compile(r"[A-Za-z0-9_-]{64}", re.ASCII)
-_SECRET_BYTES = 32
 _API_KEY_TEXT = re.compile(r"lun_(live|sbx)_([0-9a-f]{32})[0-9a-f]{48}", re.ASCII)
 _API_SECRET_BYTES = 24
 _SHOWN_DIGITS = 6
@@ -87,27 +75,6 @@ class HmacSessionTokens:
             generation=generation,
             expires_at=datetime.fromtimestamp(expiry, UTC),
         )
-
-
-class RandomOneTimeSecrets:
-    """Secrets of 32 random bytes behind the 16 of the organisation (zeros for none), as base64url with the kind's prefix."""
-
-    def new_secret(self, kind: SecretKind, organization_id: UUID | None = None) -> NewSecret:
-        """Return a new secret and the digest to store."""
-        raw = (organization_id or _NOBODY).bytes + secrets.token_bytes(_SECRET_BYTES)
-        token = _SECRET_PREFIXES[kind] + urlsafe_b64encode(raw).decode()
-        return NewSecret(token, self.digest(token))
-
-    def read_secret(self, kind: SecretKind, token: str) -> SecretClaims | None:
-        """Return the organisation and digest of a well-formed secret of `kind`."""
-        prefix = _SECRET_PREFIXES[kind]
-        if not token.startswith(prefix) or not _SECRET_TEXT.fullmatch(token, len(prefix)):
-            return None
-        return SecretClaims(_organization(urlsafe_b64decode(token[len(prefix) :])[:16]), self.digest(token))
-
-    def digest(self, token: str) -> bytes:
-        """Return the SHA-256 of `token`: 256 random bits need no salt and no slow hash."""
-        return hashlib.sha256(token.encode()).digest()
 
 
 class RandomApiKeys:

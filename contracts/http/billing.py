@@ -103,7 +103,10 @@ class QuotaBody(Response, frozen=True):
 
 
 class UsageTotalBody(Response, frozen=True):
-    """What was used of a metric, and what it cost in minor units, rounded half up; `null` when it has no cost."""
+    """What was used of a metric, and what it cost in minor units, rounded half up; `null` when it has no cost of its own.
+
+    A turn's cost, prompt and answer together, stands with `tokens_out`; `tokens_in` has none, so that nothing is counted twice.
+    """
 
     metric: str
     quantity: Quantity
@@ -123,7 +126,7 @@ class UsageEventBody(Response, frozen=True):
     """One thing that was counted.
 
     `cost` is rounded half up to minor units; `cost_micro` is the same exactly, in millionths of a minor unit: one turn often costs less
-    than a cent.
+    than a cent. A turn's whole cost stands in its event of `tokens_out`.
     """
 
     id: UUID

@@ -54,7 +54,7 @@ class AuditFaultBody(Response, frozen=True):
     """The first thing that is wrong.
 
     `kind` is `entry_changed`, `entry_missing`, `entry_added`, `entry_unsealed`, `personal_value_changed`, `seal_changed`, `seal_missing`,
-    `chain_broken` or `head_missing`.
+    `chain_broken` or `head_missing`. An exported file that is verified offline can also be `file_damaged`.
     """
 
     kind: str

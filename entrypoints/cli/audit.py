@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from domains.governance.model.trail_file import verify_file
-from domains.governance.model.verification import TrailReport
+from domains.governance.model.trail_file import lines_of, verify_file
+from domains.governance.model.verification import TrailReport, published_head
 from domains.governance.ports.recorded_trail import AuditedOrganizations
 from domains.governance.use_cases.verify_audit_trail import VerifyAuditTrail, VerifyAuditTrailHandler
+from shared_kernel.errors import InvalidInput
 from shared_kernel.principal import Principal
 
 BROKEN = 1
@@ -18,16 +19,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `luneo audit verify`."""
     parser.add_argument("--organization", type=UUID, help="verify this organisation's trail; without it, every trail")
     parser.add_argument("--file", type=Path, help="verify an exported trail (JSON lines) instead of the database")
-    parser.add_argument("--head", help="a head that was published earlier, in hexadecimal: the chain must hold it")
+    parser.add_argument("--head", type=_head, help="a head that was published earlier, in hexadecimal: the chain must hold it")
 
 
-def verify_exported(file: Path, head: str | None) -> int:
+def _head(text: str) -> str:
+    try:
+        return published_head(text)
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(error.errors[0].detail) from None
+
+
+def verify_exported(file: Path, head: str | None, organization: UUID | None = None) -> int:
     """Verify an exported trail and print what was found; needs no database.
 
-    Returns the exit status: 0 when the trail is whole, 1 when it is not.
+    Returns the exit status: 0 when the trail is whole, 1 when it is not, or is not the trail of `organization`.
     """
-    with file.open("rb") as lines:
-        return _print([verify_file(lines, expected_head=head)])
+    with file.open("rb") as opened:
+        report = verify_file(lines_of(opened), expected_head=head)
+    status = _print([report])
+    if organization is not None and report.organization_id != organization and status == 0:
+        print(f"BROKEN the file is not the trail of organisation {organization}")
+        return BROKEN
+    return status
 
 
 async def verify(
@@ -35,12 +48,18 @@ async def verify(
 ) -> int:
     """Verify one trail, or every trail, in the database and print what was found.
 
-    Returns the exit status: 0 when all are whole, 1 when one is not. A head names one chain, so it needs an organisation.
+    Returns the exit status: 0 when all are whole, 1 when one is not, or nothing was ever recorded for the organisation that was named: its
+    founding is, so there is something to explain. A head names one chain, so it needs an organisation.
     """
     if head is not None and organization is None:
         print("--head belongs to one trail: name its --organization")
         return 2
-    trails: Sequence[UUID | None] = [organization] if organization is not None else await organizations.with_a_trail()
+    trails = await organizations.with_a_trail()
+    if organization is not None:
+        if organization not in trails:
+            print(f"BROKEN organisation {organization}: there is no trail of it; its id is wrong, or its entries and seals are gone")
+            return BROKEN
+        trails = [organization]
     reports = [
         await handler(VerifyAuditTrail(requested_by=Principal.system(trail, name="operator"), expected_head=head)) for trail in trails
     ]

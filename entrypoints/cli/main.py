@@ -162,7 +162,7 @@ def _audit_verify(options: argparse.Namespace) -> int:
 
     file: Path | None = options.file
     if file is not None:
-        return verify_exported(file, options.head)
+        return verify_exported(file, options.head, options.organization)
     from entrypoints.composition.operators import verify_audit  # noqa: PLC0415
 
     return _run(verify_audit(_of_installation(), organization=options.organization, head=options.head))

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from dishka import Provider, Scope, provide
 
+from adapters.postgres.conversational_ai.conversation_agents import PostgresConversationAgents
 from adapters.postgres.conversational_ai.conversations import PostgresConversationReading, PostgresConversationTransactions
 from adapters.postgres.conversational_ai.turns import PostgresAbandonedTurns, PostgresTurnKeys, PostgresTurnRunners, PostgresTurns
 from adapters.postgres.database import Database
@@ -15,7 +16,9 @@ from adapters.redis_store.turn_event_log import RedisTurnEventLog
 from adapters.redis_store.turn_stop_signals import RedisTurnStopSignals
 from adapters.redis_store.write_behind_turn_log import WriteBehindTurnLog
 from contracts.billing.commands import Quotas
+from contracts.billing.queries import Entitlements
 from contracts.identity.commands import Confirmations
+from contracts.rate_limits import RateLimits
 from domains.conversational_ai.ports.conversations import ConversationReading, ConversationTransactions
 from domains.conversational_ai.ports.generative_model import GenerativeModel
 from domains.conversational_ai.ports.retrieval import Retrieval
@@ -24,6 +27,7 @@ from domains.conversational_ai.ports.turn_event_log import TurnEventLog, TurnEve
 from domains.conversational_ai.ports.turn_observer import TurnObserver
 from domains.conversational_ai.ports.turn_stop_signals import TurnStopSignals
 from domains.conversational_ai.ports.turns import AbandonedTurns, TurnKeys, TurnRunners, Turns
+from domains.conversational_ai.use_cases.agent_rate import AgentRate
 from domains.conversational_ai.use_cases.ask_question import AskQuestionHandler
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
@@ -123,8 +127,29 @@ class ConversationsProvider(Provider):
         return RunningTurns(orchestrator, sink, signals)
 
     @provide
+    def agent_rate(  # noqa: PLR0917 - dishka passes them by type
+        self,
+        settings: Settings,
+        database: Database,
+        confirmations: Confirmations,
+        entitlements: Entitlements,
+        limits: RateLimits,
+        metrics: Metrics,
+    ) -> AgentRate:
+        """The plan's turns per agent and minute, raised in development."""
+        agents = PostgresConversationAgents(database, confirmations)
+        return AgentRate(agents, entitlements, limits, factor=settings.rate_limit_factor, on_refused=metrics.rate_limited)
+
+    @provide
     def ask(  # noqa: PLR0917 - dishka passes them by type
-        self, settings: Settings, turns: Turns, running: RunningTurns, quotas: Quotas, follow: FollowTurnHandler, clock: Clock
+        self,
+        settings: Settings,
+        turns: Turns,
+        running: RunningTurns,
+        quotas: Quotas,
+        follow: FollowTurnHandler,
+        clock: Clock,
+        agent_rate: AgentRate,
     ) -> AskQuestionHandler:
         """The turn's beginning."""
         return AskQuestionHandler(
@@ -133,6 +158,7 @@ class ConversationsProvider(Provider):
             quotas,
             follow,
             clock,
+            agent_rate,
             turn_limit=timedelta(seconds=settings.turn_seconds),
             grace=timedelta(seconds=settings.turn_reservation_grace_seconds),
         )

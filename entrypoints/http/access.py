@@ -14,8 +14,8 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from contracts.identity.queries import Authentication
-from contracts.rate_limits import RateDecision, RateLimits, RateRule
-from entrypoints.http.problems import RateLimited
+from contracts.rate_limits import RateDecision, RateLimited, RateLimits, RateRule
+from entrypoints.http.rate_headers import rate_headers
 from entrypoints.http.routing import ACCESS, RATE, Access
 from entrypoints.observability.metrics import Metrics
 from shared_kernel.errors import FieldError, InvalidInput, PermissionDenied, Unauthenticated
@@ -138,11 +138,7 @@ class AccessControl:
         decision = await self._rate_limits.check(rules)
         if not decision.allowed:
             self._metrics.rate_limited(decision.policy)
-            raise RateLimited(
-                f"At most {decision.limit} requests in {decision.window_seconds} s ({decision.policy})",
-                retry_after=decision.retry_after,
-                headers={name.decode(): value.decode() for name, value in rate_headers(decision)},
-            )
+            raise RateLimited(decision)
         return decision
 
     @staticmethod
@@ -184,10 +180,3 @@ def _with_headers(send: Send, decision: RateDecision) -> Send:
         await send(message)
 
     return wrapped
-
-
-def rate_headers(decision: RateDecision) -> list[tuple[bytes, bytes]]:
-    """Return `RateLimit` and `RateLimit-Policy` (IETF draft-ietf-httpapi-ratelimit-headers)."""
-    policy = f'"{decision.policy}";q={decision.limit};w={decision.window_seconds}'
-    state = f'"{decision.policy}";r={decision.remaining};t={decision.reset_seconds}'
-    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import msgspec.inspect
@@ -11,6 +11,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
 
 from contracts.http.base import FieldProblem, Problem
+from contracts.rate_limits import RateLimited
+from entrypoints.http.rate_headers import rate_headers
 from shared_kernel.errors import (
     Conflict,
     FieldError,
@@ -59,13 +61,6 @@ _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
 #: What the framework says of a client that leaves while it sends: no defect of ours, and anybody could fill the log with it.
 _LEFT = "client disconnected prematurely"
 _logger = structlog.get_logger("luneo.http")
-
-
-class RateLimited(LuneoError):
-    """Too many requests. `extra` holds `retry_after` in seconds, and the `headers` that tell the limit."""
-
-    code = "rate_limited"
-    title = "Too many requests"
 
 
 def status_of(error: LuneoError) -> int:
@@ -122,7 +117,7 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
     if problem.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
     if isinstance(error, RateLimited):
-        headers.update(cast("Mapping[str, str]", error.extra.get("headers", {})))
+        headers.update({name.decode(): value.decode() for name, value in rate_headers(error.decision)})
     if isinstance(error, HTTPException) and error.headers:
         headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

@@ -207,6 +207,20 @@ class LossyTurns:
 
 
 @dataclass
+class InMemoryConversationAgents:
+    """Implements `ConversationAgents` over the turns in memory."""
+
+    turns: InMemoryTurns
+
+    async def of(self, caller: Principal, conversation_id: UUID) -> UUID:
+        """Return the agent; a conversation's own id stands for one that is not published."""
+        kept = self.turns.conversations.get(conversation_id)
+        if kept is None or kept.organization_id != caller.tenant:
+            raise NotFound("There is no such conversation")
+        return kept.agent.id if kept.agent else conversation_id
+
+
+@dataclass
 class InMemoryTurnRunners:
     """Implements `TurnRunners` and `AbandonedTurns` over the turns in memory."""
 

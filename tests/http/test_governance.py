@@ -128,6 +128,14 @@ async def test_verification_says_up_to_where_the_trail_is_sealed(site: Site) -> 
         assert broken["fault"]["kind"] == "head_missing"
 
 
+@pytest.mark.parametrize("head", ["", "00", "g" * 64])
+async def test_what_cannot_be_a_head_is_refused(site: Site, head: str) -> None:
+    async with site.client() as client:
+        answer = await client.get("/audit-events/verification", params={"head": head})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["head"]
+
+
 async def test_the_export_verifies_without_us(site: Site) -> None:
     await site.record("agent.created")
     await site.seal()

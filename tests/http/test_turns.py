@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,8 @@ from domains.conversational_ai.ports.generative_model import ModelTimedOut
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 from tests.fakes.generative_model import Pause, Step
-from tests.fixtures.app import Caller, Shop, Site
+from tests.fixtures.app import Caller, Shop, Site, open_site, site_settings
+from tests.integration.redis_store.valkey import Valkey
 
 STREAM = "text/event-stream"
 SOON = 10.0
@@ -331,6 +333,42 @@ class TestRefused:
         apply_plan = await site.container.get(ApplyPlanHandler)
         await apply_plan(ApplyPlan(plan="free", requested_by=Principal.system(shop.owner.organization_id)))
         return shop
+
+
+async def test_what_a_turn_cost_stands_once_with_the_tokens_of_its_answer(site: Site) -> None:
+    shop = await site.shop()
+    totals = {total["metric"]: total for total in (await shop.owner("GET", "/billing/usage")).json()["totals"]}
+    assert (totals["tokens_in"]["cost"], totals["tokens_out"]["cost"] is None) == (None, False)
+    described = (await site.client.get("/schema/openapi.json")).json()["paths"]
+    for path in ("/api/v1/billing/usage", "/api/v1/billing/usage-events"):
+        assert "stands" in described[path]["get"]["description"]
+
+
+async def test_an_agent_answers_no_more_in_a_minute_than_the_plan_says(
+    database_url: str, superuser_url: str, app_valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = site_settings(
+        database_url,
+        app_valkey.url,
+        tmp_path,
+        rate_limit_development_factor=1,
+        rate_limit_sign_in_per_minute=1000,
+        rate_limit_client_per_minute=1000,
+    )
+    async with open_site(settings, superuser_url, monkeypatch) as site:
+        owner = await site.person(plan="free")
+        stranger = await site.person(plan="free")
+        path = f"/conversations/{await site.conversation(owner, await site.agent(owner))}/messages"
+        answers = [await owner("POST", path, {"content": "How much?"}) for _ in range(12)]
+        refused = next(answer for answer in answers if answer.status_code != 200)
+        assert answers.index(refused) >= 10
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        assert 1 <= int(refused.headers["retry-after"]) <= 6
+        assert '"agent";q=10;w=60' in refused.headers["ratelimit-policy"]
+        assert '"agent";r=0' in refused.headers["ratelimit"]
+        assert (await quotas(owner))[1] == 0, "nothing is reserved"
+        assert (await stranger("POST", path, {"content": "How much?"})).status_code == 404
+        assert 'luneo_rate_limited_total{policy="agent"}' in (await site.client.get("/metrics")).text
 
 
 async def test_a_sandbox_key_is_answered_by_the_local_model(site: Site) -> None:

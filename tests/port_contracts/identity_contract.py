@@ -376,6 +376,24 @@ class IdentityContract:
             assert (await house.refresh(command)).refresh_token == one.refresh_token
             assert await house.principal(one) is not None
 
+    async def test_a_third_tab_comes_after_two_rotations_and_gets_the_current_tokens(self) -> None:
+        async with self.open() as house:
+            signed_in = await house.member()
+            command = RefreshSession(refresh_token=signed_in.refresh_token, kind=SessionKind.TOKEN, requested_by=VISITOR)
+            house.clock.pass_by(minutes=14)
+            first = await house.refresh(command)
+            second = await house.refresh(replace(command, refresh_token=first.refresh_token))
+            assert second.refresh_token != first.refresh_token
+            house.clock.pass_by(seconds=29)
+            for token in (signed_in.refresh_token, first.refresh_token):
+                assert (await house.refresh(replace(command, refresh_token=token))).refresh_token == second.refresh_token
+            assert await house.principal(second) is not None
+            house.clock.pass_by(seconds=2)
+            with pytest.raises(Unauthenticated):
+                await house.refresh(command)
+            with pytest.raises(Unauthenticated):
+                await house.principal(second)
+
     async def test_a_refresh_token_used_again_after_the_grace_ends_the_session(self) -> None:
         async with self.open() as house:
             signed_in = await house.member()

@@ -1,9 +1,9 @@
 """Rotation of a session as a state machine.
 
 Two tabs and a thief refresh with whatever tokens they have ever seen, time passes, the person signs out. What holds at every moment:
-the tokens handed out for one generation are always the same; the newest refresh token works while the session lives; an old one works
-only within the grace, and
-otherwise ends the session for good; an ended or expired session never gives a token again.
+the tokens handed out for one generation are always the same; the newest refresh token works while the session lives; an old one gives the
+current tokens for the grace after it was rotated, however many rotations followed, and later ends the session for good; an ended or expired
+session never gives a token again.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from adapters.crypto.hmac_tokens import HmacSessionTokens
 from contracts.identity.events import SessionRevoked
 from domains.identity.model.names import Locale
-from domains.identity.model.session import GRACE, EndReason, Refresh, Session, SessionKind, SessionLifetimes
+from domains.identity.model.session import GRACE, MOST_ROTATIONS, EndReason, Refresh, Session, SessionKind, SessionLifetimes
 from domains.identity.ports.tokens import TokenKind
 from domains.identity.use_cases.signed_in import SignedInPerson, TokenIssuer
 from shared_kernel.identifiers import new_id
@@ -41,6 +41,7 @@ class SessionRotation(RuleBasedStateMachine):
             at=self.now,
         )
         self.handed_out: list[tuple[str, str]] = []
+        self.rotated: list[datetime] = []  # by generation: when its token was exchanged for the next
         self.ended = False
         self._hand_out()
 
@@ -66,21 +67,25 @@ class SessionRotation(RuleBasedStateMachine):
         assert (claims.session_id, claims.generation) == (self.session.id, generation)
         if claims.is_expired(self.now):
             return None
-        return self.session.refresh(claims.generation, lifetimes=ISSUER.lifetimes, at=self.now)
+        outcome = self.session.refresh(claims.generation, lifetimes=ISSUER.lifetimes, at=self.now)
+        if outcome is Refresh.ROTATED:
+            self.rotated.append(self.now)
+        return outcome
 
     @rule(data=st.data())
     def a_tab_presents_any_token_it_has_seen(self, data: st.DataObject) -> None:
         generation = data.draw(st.integers(0, self.newest))
-        newest, living, rotated_at, expires_at = self.newest, self.living, self.session.rotated_at, self.session.expires_at
+        newest, living, expires_at = self.newest, self.living, self.session.expires_at
+        in_grace = [moment for moment in self.rotated if self.now - moment <= GRACE]
         outcome = self._present(generation)
         if outcome is None:
             return
         if not living:
             assert outcome is Refresh.REFUSED
-        elif generation == newest:
+        elif generation == newest and len(in_grace) < MOST_ROTATIONS:
             assert outcome is Refresh.ROTATED
             assert self.session.expires_at >= expires_at
-        elif generation == newest - 1 and self.now - rotated_at <= GRACE:
+        elif generation == newest or self.now - self.rotated[generation] <= GRACE:
             assert outcome is Refresh.REPEATED
         else:
             assert outcome is Refresh.REVOKED
@@ -93,10 +98,29 @@ class SessionRotation(RuleBasedStateMachine):
     @rule()
     def two_tabs_refresh_at_once_and_agree(self) -> None:
         generation = self.newest
-        assert self._present(generation) is Refresh.ROTATED
+        assert self._present(generation) in {Refresh.ROTATED, Refresh.REPEATED}
         self._hand_out()
         assert self._present(generation) is Refresh.REPEATED
         self._hand_out()
+
+    @precondition(lambda self: self.living)
+    @rule(
+        rotations=st.integers(2, MOST_ROTATIONS + 2),
+        pause=st.sampled_from([timedelta(), timedelta(milliseconds=900), timedelta(seconds=9)]),
+    )
+    def a_tab_comes_after_several_rotations(self, rotations: int, pause: timedelta) -> None:
+        generation, begun = self.newest, None
+        for _ in range(rotations):
+            if self._present(self.newest) is Refresh.ROTATED and begun is None:
+                begun = self.now
+            self._hand_out()
+            self.now += pause
+        if begun is None or self.now - begun <= GRACE:
+            assert self._present(generation) in {Refresh.ROTATED, Refresh.REPEATED}
+            self._hand_out()
+        else:
+            assert self._present(generation) is Refresh.REVOKED
+            self.ended = True
 
     @rule()
     def somebody_presents_a_token_from_a_future_that_was_lost(self) -> None:

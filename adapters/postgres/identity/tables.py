@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Dialect, ForeignKey, Index, Integer, LargeBinary, Table, Text, TypeDecorator, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 
 from adapters.postgres.mapping import identifier, mappings, metadata, moment
 from contracts.identity.permissions import Role
@@ -106,6 +106,7 @@ sessions = Table(
     moment("expires_at"),
     Column("user_agent", Text),
     Column("generation", Integer, nullable=False),
+    Column("recent_rotations", ARRAY(TIMESTAMP(timezone=True), as_tuple=True), nullable=False, server_default=text("'{}'")),
     moment("revoked_at", nullable=True),
     Column("revoked_reason", Choice(EndReason)),
     _version(),

@@ -16,7 +16,7 @@ from shared_kernel.identifiers import new_id
 
 
 class SubscriptionStatus(StrEnum):
-    """Whether the subscription is served."""
+    """Whether the subscription is served. Nothing suspends one until there are payments."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -79,27 +79,9 @@ class Subscription(Aggregate):
             return False
         before, previous = self._terms(), self.plan
         self.plan, self.add_ons = terms.slug, wanted
-        self._announce(before, previous)
-        return True
-
-    def suspend(self) -> None:
-        """Stop serving the subscription. A second call changes nothing."""
-        self._become(SubscriptionStatus.SUSPENDED)
-
-    def reinstate(self) -> None:
-        """Serve the subscription again. Changes nothing when it is served."""
-        self._become(SubscriptionStatus.ACTIVE)
-
-    def _become(self, status: SubscriptionStatus) -> None:
-        if status == self.status:
-            return
-        before = self._terms()
-        self.status = status
-        self._announce(before, self.plan)
-
-    def _announce(self, before: dict[str, object], previous_plan: PlanSlug) -> None:
-        self.record(self._changed(previous_plan=previous_plan))
+        self.record(self._changed(previous_plan=previous))
         self.note(AuditNote(action="subscription.changed", before=before, after=self._terms()))
+        return True
 
     def _terms(self) -> dict[str, object]:
         return {"plan": self.plan.value, "add_ons": dict(self.add_ons), "status": self.status.value}

@@ -10,6 +10,7 @@ from uuid import UUID
 from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaPeriodMissing
 from contracts.idempotency import IdempotencyInProgress, IdempotencyKeyReused
+from contracts.rate_limits import RateLimited
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     ClientMessageIdReused,
@@ -23,6 +24,7 @@ from domains.conversational_ai.model.turn import (
 )
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent
 from domains.conversational_ai.ports.turns import Turns
+from domains.conversational_ai.use_cases.agent_rate import AgentRate
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from shared_kernel.clock import Clock
@@ -68,6 +70,7 @@ class AskQuestionHandler:
     quotas: Quotas
     follow: FollowTurnHandler
     clock: Clock
+    agent_rate: AgentRate
     turn_limit: timedelta
     grace: timedelta
 
@@ -76,16 +79,17 @@ class AskQuestionHandler:
 
         - The content is 1 to 8,000 characters after trimming.
         - The conversation's agent is published, no other turn runs in it, and the quota allows one more answer.
+        - The agent answers no more turns in a minute than its plan says; a message that is only repeated is not counted.
         - A repeated idempotency key whose turn still runs is refused; a repeated client message id is followed.
 
-        Raises `InvalidInput`, `NotFound`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `IdempotencyInProgress`,
-        `IdempotencyKeyReused`,
+        Raises `InvalidInput`, `NotFound`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `RateLimited`,
+        `IdempotencyInProgress`, `IdempotencyKeyReused`,
         `ClientMessageIdReused`.
         """
         question = self._question(command)
         try:
             opened = await self._open(question)
-        except (TurnAlreadyAsked, TurnInProgress, AgentNotPublished):  # the first answer stays, whatever became of the agent
+        except (TurnAlreadyAsked, TurnInProgress, AgentNotPublished, RateLimited):  # the first answer stays, whatever became of the agent
             before = await self._asked_before(command)
             if before is None:
                 raise
@@ -121,11 +125,12 @@ class AskQuestionHandler:
         )
 
     async def _open(self, question: Question) -> OpenedTurn:
-        try:
-            return await self.turns.open(question)
-        except QuotaPeriodMissing:
-            await self.quotas.open_periods(question.asked_by.tenant)
-            return await self.turns.open(question)
+        async with self.agent_rate.counted(question.asked_by, question.conversation_id):
+            try:
+                return await self.turns.open(question)
+            except QuotaPeriodMissing:
+                await self.quotas.open_periods(question.asked_by.tenant)
+                return await self.turns.open(question)
 
     async def _asked_before(self, command: AskQuestion) -> TurnRecord | None:
         if command.client_message_id is None and command.idempotency_key is None:

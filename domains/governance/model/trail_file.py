@@ -1,14 +1,15 @@
 """An exported trail: JSON lines that can be verified without a database.
 
 The first line describes the trail; then each seal follows the entries it covers; then come the entries that are not sealed yet; the last
-line counts both.
+line counts both. Entries that a seal covers are proven. No hash covers `exported_at` and `sealed_below` of the first line, the last line
+and what no seal covers: whoever wrote the file says so, and it proves nothing.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 from domains.governance.model.audit_entry import AuditEntry, PersonalValue
@@ -17,6 +18,8 @@ from domains.governance.model.canonical_json import as_json, canonical_json, tim
 from domains.governance.model.verification import Fault, FaultKind, TrailReport, TrailVerifier
 
 TRAIL_FORMAT = "luneo.audit-trail.v1"
+#: The longest line that is read, in bytes: the seal of some 100,000 entries. A batch has a few thousand.
+LONGEST_LINE = 16 * 2**20
 _T = TypeVar("_T")
 
 
@@ -73,15 +76,23 @@ def last_line(*, entries: int, seals: int) -> bytes:
 def verify_file(lines: Iterable[str | bytes], *, expected_head: str | None = None) -> TrailReport:
     """Verify an exported trail; needs neither a database nor us.
 
-    `expected_head` is a head that was published or noted earlier. A file that is cut short or no trail at all is reported as
-    `file_damaged`.
+    `expected_head` is a head that was published or noted earlier. A file that is cut short, that can be read in two ways, or that is no
+    trail at all is reported as `file_damaged`. Raises `InvalidInput` for an `expected_head` that can't be one.
     """
     verifier = TrailVerifier(None, expected_head=expected_head)
     try:
         return _verified(lines, expected_head)
     except _Damaged as damage:
         verifier.fault = Fault(FaultKind.FILE_DAMAGED, None, None, str(damage))
-        return verifier.report()
+    except RecursionError:  # wherever the depth was met: reading, writing it again, hashing
+        verifier.fault = Fault(FaultKind.FILE_DAMAGED, None, None, "a line is nested more deeply than any that we write")
+    return verifier.report()
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of `file`. One that is too long comes in pieces that are, so that memory stays bounded whatever is in it."""
+    while line := file.readline(LONGEST_LINE + 1):
+        yield line
 
 
 class _Damaged(Exception):
@@ -90,9 +101,9 @@ class _Damaged(Exception):
 
 def _verified(lines: Iterable[str | bytes], expected_head: str | None) -> TrailReport:
     read = _read(lines)
-    first = _first(read)
-    verifier = TrailVerifier(_organization(first[1]), expected_head=expected_head)
-    sealed_below = _number(first, "sealed_below")
+    header = _first(read)
+    verifier = TrailVerifier(header.organization_id, expected_head=expected_head)
+    sealed_below = header.sealed_below
     entries = seals = 0
     waiting: list[AuditEntry] = []
     whole = False
@@ -108,6 +119,8 @@ def _verified(lines: Iterable[str | bytes], expected_head: str | None) -> TrailR
             waiting = []
             seals += 1
         elif kind == "end":
+            if line[1].keys() != _END:
+                raise _Damaged(f"line {line[0]} holds something else than its type says")
             if verifier.fault is None and (line[1].get("entries"), line[1].get("seals")) != (entries, seals):
                 verifier.check_unsealed(waiting, sealed_below=sealed_below)
                 if verifier.fault is None:
@@ -122,29 +135,39 @@ def _verified(lines: Iterable[str | bytes], expected_head: str | None) -> TrailR
 
 
 _Line = tuple[int, dict[str, Any]]
-_HEADER = frozenset({"type", "format", "organization_id", "sealed_below", "exported_at"})
+_END = frozenset({"type", "entries", "seals"})
 
 
-def _first(read: Iterator[_Line]) -> _Line:
+def _first(read: Iterator[_Line]) -> TrailFileHeader:
     first = next(read, None)
     if first is None or first[1].get("format") != TRAIL_FORMAT:
         raise _Damaged(f"the first line does not say {TRAIL_FORMAT}")
-    if first[1].keys() != _HEADER or first[1]["type"] != "trail":
-        raise _Damaged("the first line holds something else than its type says")
-    return first
+    return _decoded(first, _header, header_line)
 
 
 def _read(lines: Iterable[str | bytes]) -> Iterator[_Line]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        if len(line) > LONGEST_LINE:
+            raise _Damaged(f"line {number} is longer than {LONGEST_LINE} bytes")
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_once_each)
+        except _Damaged as damage:
+            raise _Damaged(f"line {number} {damage}") from None
         except ValueError as error:
             raise _Damaged(f"line {number} is not JSON") from error
         if not isinstance(value, dict):
             raise _Damaged(f"line {number} is not a JSON object")
         yield number, value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object. A name that comes twice means one thing to us and another to the next reader (RFC 8259, section 4)."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _Damaged("says one name twice in an object")
+    return value
 
 
 def _decoded(line: _Line, decode: Callable[[Mapping[str, Any]], _T], encode: Callable[[_T], bytes]) -> _T:
@@ -157,6 +180,12 @@ def _decoded(line: _Line, decode: Callable[[Mapping[str, Any]], _T], encode: Cal
     if not whole:
         raise _Damaged(f"line {line[0]} holds something else than its type says")
     return value
+
+
+def _header(line: Mapping[str, Any]) -> TrailFileHeader:
+    return TrailFileHeader(
+        organization_id=_organization(line), sealed_below=int(line["sealed_below"]), exported_at=moment(line["exported_at"])
+    )
 
 
 def _entry(line: Mapping[str, Any]) -> AuditEntry:
@@ -206,13 +235,6 @@ def _organization(line: Mapping[str, Any]) -> UUID | None:
         return None if value is None else UUID(value)
     except (ValueError, AttributeError, TypeError) as error:
         raise _Damaged("an organisation's id is not an id") from error
-
-
-def _number(line: _Line, name: str) -> int:
-    try:
-        return int(line[1][name])
-    except (KeyError, ValueError, TypeError) as error:
-        raise _Damaged(f"line {line[0]} lacks {name}") from error
 
 
 def _line(value: Mapping[str, object]) -> bytes:

@@ -1,6 +1,7 @@
 """Verifying a trail: pure, so that an auditor can do it from an exported file, without us."""
 
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,9 @@ from uuid import UUID
 
 from domains.governance.model.audit_entry import AuditEntry
 from domains.governance.model.audit_seal import NO_HEAD, AuditSeal, Head
+from shared_kernel.errors import FieldError, InvalidInput
+
+_HEAD = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class FaultKind(StrEnum):
@@ -60,16 +64,24 @@ class TrailReport:
         return self.fault is None
 
 
+def published_head(text: str) -> str:
+    """Return the head that `text` names. Raises `InvalidInput` for what can be none: reporting it as missing would accuse a whole trail."""
+    if _HEAD.fullmatch(text) is None:
+        raise InvalidInput(FieldError("head", "invalid", "a head is 64 hexadecimal digits"))
+    return text.lower()
+
+
 class TrailVerifier:
     """Verifies one trail: takes its seals in order, each with the entries of its range, then the entries that no seal covers.
 
     It keeps the first fault only: what comes after a broken link proves nothing. With `expected_head`, a hash published earlier, that seal
     must be in the chain: without one, cutting off the end of the chain cannot be told from its not having been written yet.
+    Raises `InvalidInput` for what can't be a head.
     """
 
     def __init__(self, organization_id: UUID | None, *, expected_head: str | None = None) -> None:
         self._organization_id = organization_id
-        self._expected_head = expected_head.lower() if expected_head else None
+        self._expected_head = None if expected_head is None else published_head(expected_head)
         self._head_seen = expected_head is None
         self._previous: Head = NO_HEAD
         self._sealed_count = 0

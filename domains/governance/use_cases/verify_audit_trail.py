@@ -28,6 +28,8 @@ class VerifyAuditTrailHandler:
         - Every leaf is computed again from its row, every root from its leaves, every seal from its fields and the seal before it.
         - A personal value that was erased is no fault; one that does not open its commitment is.
         - What is committed and not sealed yet is counted, not proven.
+
+        Raises `InvalidInput` for an `expected_head` that can't be one.
         """
         sealed_below = await self.trail.sealed_below(query.requested_by)
         verifier = TrailVerifier(query.requested_by.organization_id, expected_head=query.expected_head)

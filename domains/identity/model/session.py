@@ -10,8 +10,10 @@ from contracts.identity.events import SessionRevoked
 from shared_kernel.aggregate import Aggregate, AuditNote
 from shared_kernel.identifiers import new_id
 
-#: How long the refresh token before the current one still gives the very same successor: two tabs, one lost answer.
+#: How long a refresh token that was rotated still gives the session's current tokens: several tabs, a lost answer.
 GRACE = timedelta(seconds=30)
+#: A session rotates at most this often within the grace; after that it hands out its current tokens again.
+MOST_ROTATIONS = 16
 _USER_AGENT_LENGTH = 300
 
 
@@ -53,9 +55,10 @@ class SessionLifetimes:
 class Session(Aggregate):
     """One signed-in device of one person, acting for one organisation.
 
-    Tokens are derived from `id`, `generation` and `rotated_at`, never stored. Refreshing makes the next generation. The generation before
-    it is good for
-    `GRACE` and gives the same successor again; anything older, or later, means that the token was copied, and ends the session.
+    Tokens are derived from `id`, `generation` and `rotated_at`, never stored. Refreshing makes the next generation. A generation that was
+    rotated is good for `GRACE` and gives the current tokens, however many rotations followed: a third tab may come last. Later than
+    that, its token was copied, and the session ends.
+    `recent_rotations` are the exact times of those rotations, oldest first, that the grace may still reach; the last one made `generation`.
     The time of the last rotation is also when the device was last seen, to within the life of an access token.
     """
 
@@ -71,6 +74,7 @@ class Session(Aggregate):
     expires_at: datetime
     user_agent: str | None
     generation: int = 0
+    recent_rotations: tuple[datetime, ...] = ()
     revoked_at: datetime | None = None
     revoked_reason: EndReason | None = None
     version: int = 1
@@ -116,12 +120,16 @@ class Session(Aggregate):
         """
         if self.revoked_at is not None or at >= self.expires_at or generation > self.generation:
             return Refresh.REFUSED
+        in_grace = tuple(moment for moment in self.recent_rotations if at - moment <= GRACE)
         if generation == self.generation:
+            if len(in_grace) == MOST_ROTATIONS:
+                return Refresh.REPEATED
             self.generation += 1
+            self.recent_rotations = (*in_grace, at)
             self.rotated_at = at.replace(microsecond=0)
             self.expires_at = self.rotated_at + (lifetimes.remembered if self.remembered else lifetimes.refresh)
             return Refresh.ROTATED
-        if generation == self.generation - 1 and at - self.rotated_at <= GRACE:
+        if generation >= self.generation - len(in_grace):
             return Refresh.REPEATED
         self.revoke(EndReason.REUSE, at=at)
         return Refresh.REVOKED

@@ -1,4 +1,4 @@
-"""Credentials that we hand out: derived session tokens, one-time secrets, API keys.
+"""Credentials that we hand out: derived session tokens, API keys.
 
 Each kind has its own prefix, and none is ever accepted as another.
 """
@@ -16,17 +16,6 @@ class TokenKind(StrEnum):
     ACCESS = "access"
     REFRESH = "refresh"
     CSRF = "csrf"
-
-
-class SecretKind(StrEnum):
-    """Random secrets for one use; only their SHA-256 is stored."""
-
-    VERIFY_EMAIL = "verify_email"
-    RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a purpose
-    CHANGE_EMAIL = "change_email"
-    ACCEPT_INVITATION = "accept_invitation"
-    SECOND_FACTOR = "second_factor"
-    SIGN_IN_STATE = "sign_in_state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +45,6 @@ class SessionTokens(Protocol):
 
     def read(self, kind: TokenKind, token: str) -> TokenClaims | None:
         """Return the claims of a genuine token of `kind`, `None` for anything else; the caller checks `is_expired`."""
-        ...
-
-
-class NewSecret(NamedTuple):
-    """A one-time secret: `token` goes to the person and is forgotten, `digest` (32 bytes) is stored."""
-
-    token: str
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SecretClaims:
-    """What a well-formed secret says of itself; only the stored digest proves it."""
-
-    organization_id: UUID | None
-    digest: bytes
-
-
-class OneTimeSecrets(Protocol):
-    """Makes and takes apart secrets for links in mails, invitations and half-finished sign-ins."""
-
-    def new_secret(self, kind: SecretKind, organization_id: UUID | None = None) -> NewSecret:
-        """Return a new secret of 256 random bits that carries `organization_id` for the look-up."""
-        ...
-
-    def read_secret(self, kind: SecretKind, token: str) -> SecretClaims | None:
-        """Return the digest to look for, or `None` when `token` is not written as one of `kind`."""
-        ...
-
-    def digest(self, token: str) -> bytes:
-        """Return the SHA-256 of `token`, prefix included: secrets of two kinds never share a digest."""
         ...
 
 

@@ -33,9 +33,9 @@ class RefreshSessionHandler:
     async def __call__(self, command: RefreshSession) -> SignedIn:
         """Return the session's next tokens.
 
-        The row is locked while it is decided, so of two tabs one rotates and the other gets the very same successors, for 30 s. A token
-        used again
-        later was copied: the session ends. Raises `Unauthenticated`.
+        The row is locked while it is decided, so of two tabs one rotates and the other gets the very same successors. A token that was
+        rotated gives the session's current tokens for 30 s, whatever was rotated since. Used again later it was copied: the session ends.
+        Raises `Unauthenticated`.
         """
         now = self.clock.now()
         claims = self.issuer.tokens.read(TokenKind.REFRESH, command.refresh_token)

@@ -110,7 +110,10 @@ async def get_usage(
     start: Annotated[datetime | None, QueryParameter(name="from")] = None,
     end: Annotated[datetime | None, QueryParameter(name="to")] = None,
 ) -> UsageBody:
-    """Show what was used by metric, in the current billing period or between `from` (included) and `to` (excluded)."""
+    """Show what was used by metric, in the current billing period or between `from` (included) and `to` (excluded).
+
+    What turns cost, prompt and answer together, stands with `tokens_out`; the cost of `tokens_in` is `null`: nothing is counted twice.
+    """
     view = await handler(GetUsage(start=start, end=end, requested_by=principal))
     return UsageBody(
         period_start=view.start,
@@ -135,7 +138,11 @@ async def list_usage_events(
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = DEFAULT_LIMIT,
 ) -> UsageEventList:
-    """List each thing that was counted, the newest first, with what caused it."""
+    """List each thing that was counted, the newest first, with what caused it.
+
+    A turn's whole cost stands in its event of `tokens_out`: `cost` in minor units, rounded half up, and `cost_micro` exactly, in millionths
+    of a minor unit. Add `cost_micro` and round once: most single turns cost less than a cent.
+    """
     page = await handler(ListUsageEvents(page=page_request(cursor, limit), requested_by=principal))
     return UsageEventList(items=[_event(event) for event in page.items], next_cursor=page.next_cursor)
 

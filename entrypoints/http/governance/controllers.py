@@ -66,7 +66,11 @@ async def export_audit_events(principal: NamedDependency[Principal], handler: Fr
 async def verify_audit_trail(
     principal: NamedDependency[Principal], handler: FromDishka[VerifyAuditTrailHandler], head: FromQuery[str | None] = None
 ) -> AuditVerificationBody:
-    """Verify the whole trail again from its rows. `head` is a head that this gave earlier: the chain must still hold it."""
+    """Verify the whole trail again from its rows. `head` is a head that this gave earlier: the chain must still hold it.
+
+    `fault.kind` is `entry_changed`, `entry_missing`, `entry_added`, `entry_unsealed`, `personal_value_changed`, `seal_changed`,
+    `seal_missing`, `chain_broken` or `head_missing`; an exported file that is verified offline can also be `file_damaged`.
+    """
     return _verification(await handler(VerifyAuditTrail(requested_by=principal, expected_head=head)))
 
 

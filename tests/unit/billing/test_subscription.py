@@ -8,7 +8,7 @@ from contracts.billing.errors import AddOnNotAvailable, UnknownPlan
 from contracts.billing.events import SubscriptionChanged
 from contracts.billing.metrics import Metric
 from contracts.billing.plans import PlanSlug
-from domains.billing.model.subscription import Subscription, SubscriptionStatus
+from domains.billing.model.subscription import Subscription
 from shared_kernel.identifiers import new_id
 
 
@@ -65,13 +65,3 @@ def test_a_refused_change_leaves_everything_as_it_was(plan: str, add_ons: dict[s
     with pytest.raises(error):
         subscription.change_plan(plan, add_ons)
     assert (subscription.plan, subscription.add_ons, subscription.take_events()) == (PlanSlug.PRO, {}, [])
-
-
-def test_suspending_and_reinstating_are_published_once_each() -> None:
-    subscription = opened()
-    for _ in range(2):
-        subscription.suspend()
-    assert subscription.status is SubscriptionStatus.SUSPENDED
-    for _ in range(2):
-        subscription.reinstate()
-    assert [event.status for event in subscription.take_events() if isinstance(event, SubscriptionChanged)] == ["suspended", "active"]

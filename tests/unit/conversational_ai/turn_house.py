@@ -11,6 +11,7 @@ from uuid import UUID
 from domains.conversational_ai.model.turn import AnsweringAgent, TurnRecord
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent
 from domains.conversational_ai.ports.turns import Turns
+from domains.conversational_ai.use_cases.agent_rate import AgentRate
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
@@ -19,9 +20,18 @@ from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from domains.conversational_ai.use_cases.stop_turn import StopTurnHandler
 from shared_kernel.principal import Principal
 from tests.fakes.generative_model import ScriptedModel, Step
+from tests.fakes.rate_limits import InMemoryRateLimits
 from tests.fakes.turn_event_log import InMemoryTurnEventLog
 from tests.fakes.turn_stop_signals import InMemoryTurnStopSignals
-from tests.fakes.turns import InMemoryRetrieval, InMemoryTurnRunners, InMemoryTurns, LossyTurns, RememberedTurns, WordTokenizer
+from tests.fakes.turns import (
+    InMemoryConversationAgents,
+    InMemoryRetrieval,
+    InMemoryTurnRunners,
+    InMemoryTurns,
+    LossyTurns,
+    RememberedTurns,
+    WordTokenizer,
+)
 from tests.port_contracts.quotas import MovableClock
 from tests.port_contracts.test_turns_in_memory import InMemoryTurnWorld
 from tests.port_contracts.turns import answering_agent
@@ -58,6 +68,7 @@ class TurnHouse:
     turns: LossyTurns
     log: InMemoryTurnEventLog = field(default_factory=InMemoryTurnEventLog)
     signals: InMemoryTurnStopSignals = field(default_factory=InMemoryTurnStopSignals)
+    rate_limits: InMemoryRateLimits = field(default_factory=InMemoryRateLimits)
     observer: RememberedTurns = field(default_factory=RememberedTurns)
     turn_seconds: float = 120.0
     pause: Callable[[float], Awaitable[object]] = at_once
@@ -88,6 +99,10 @@ class TurnHouse:
         """The store."""
         return self.world.kept
 
+    def seconds(self) -> float:
+        """The same clock for rate limits."""
+        return self.rate_limits.seconds
+
     def replica(self) -> Replica:
         """Return another process over the same stores."""
         turns: Turns = self.turns
@@ -96,7 +111,8 @@ class TurnHouse:
         )
         running = RunningTurns(orchestrator, self.log, self.signals)
         follow = FollowTurnHandler(turns, self.log, running)
-        ask = AskQuestionHandler(turns, running, self.world.billing.quotas, follow, self.clock, turn_limit=LIMIT, grace=GRACE)
+        rate = AgentRate(InMemoryConversationAgents(self.kept), self.world.billing.entitlements, self.rate_limits, now=self.seconds)
+        ask = AskQuestionHandler(turns, running, self.world.billing.quotas, follow, self.clock, rate, turn_limit=LIMIT, grace=GRACE)
         return Replica(ask, follow, StopTurnHandler(turns, running, self.signals), running, orchestrator)
 
     def sweeper(self) -> FailAbandonedTurnsHandler:

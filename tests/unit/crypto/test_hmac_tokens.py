@@ -1,6 +1,5 @@
 """No token is accepted as another, no changed token is accepted at all."""
 
-import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -9,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.crypto.hmac_tokens import HmacSessionTokens, RandomApiKeys, RandomOneTimeSecrets
-from domains.identity.ports.tokens import SecretKind, TokenKind
+from adapters.crypto.hmac_tokens import HmacSessionTokens, RandomApiKeys
+from domains.identity.ports.tokens import TokenKind
 
 OLD, NEW = b"o" * 32, b"n" * 32
 TOKENS = HmacSessionTokens((NEW, OLD))
-SECRETS = RandomOneTimeSecrets()
 KEYS = RandomApiKeys()
 ORGANIZATION = UUID("0190f000-0000-7000-8000-000000000001")
 
@@ -100,23 +98,6 @@ def test_claims_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match="32 bits"):
             TOKENS.issue(TokenKind.ACCESS, ORGANIZATION, None, generation, expires)
-
-
-@given(st.sampled_from(SecretKind), st.sampled_from(SecretKind), st.none() | identifiers)
-def test_a_one_time_secret_serves_its_purpose_only(kind: SecretKind, other: SecretKind, organization: UUID | None) -> None:
-    token, digest = SECRETS.new_secret(kind, organization)
-    claims = SECRETS.read_secret(kind, token)
-    assert claims is not None
-    assert claims.digest == digest == hashlib.sha256(token.encode()).digest()
-    assert claims.organization_id == organization
-    for session_kind in TokenKind:
-        assert TOKENS.read(session_kind, token) is None
-    if other is not kind:
-        assert SECRETS.read_secret(other, token) is None
-        disguised = SECRETS.new_secret(other)[0][:4] + token[4:]
-        renamed = SECRETS.read_secret(other, disguised)
-        assert renamed is not None
-        assert renamed.digest != digest, "a renamed secret is looked for in vain"
 
 
 @given(identifiers, st.booleans())

@@ -1,4 +1,6 @@
+import io
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from contracts.governance.commands import AuditedChange
 from contracts.identity.permissions import Permission
 from domains.governance.model.audit_entry import ORIGIN_ADDRESS, ORIGIN_USER_AGENT, PersonalValue
 from domains.governance.model.audit_seal import NO_HEAD, seal
-from domains.governance.model.trail_file import verify_file
+from domains.governance.model.trail_file import LONGEST_LINE, lines_of, verify_file
 from domains.governance.model.verification import Fault, FaultKind
 from domains.governance.ports.sealing import TransactionNumbersWentBack
 from domains.governance.use_cases.export_audit_trail import ExportAuditTrail, ExportAuditTrailHandler
@@ -269,16 +271,34 @@ async def test_a_damaged_file_is_said_to_be_damaged() -> None:
         [whole[0], b'{"type":"seal"}', *whole[1:]],
         [b'{"type":"trail","format":"luneo.audit-trail.v1"}', *whole[1:]],
         [*whole[:-2], whole[-1]],
+        [whole[0], whole[1].replace(b'{"action":', b'{"action":"evil.action","action":'), *whole[2:]],
+        [whole[0], whole[1].replace(b'"after":{', b'"after":{"status":"draft",'), *whole[2:]],
+        [whole[0].replace(b'{"exported_at":', b'{"exported_at":"1970-01-01T00:00:00.000000Z","exported_at":'), *whole[1:]],
+        [*whole[:-1], whole[-1].replace(b'{"entries":', b'{"entries":0,"entries":')],
+        [*whole[:-1], whole[-1].replace(b"{", b'{"remark":"seen and approved",')],
+        [whole[0], b"[" * 100_000, *whole[1:]],
+        [whole[0], b'{"type":"entry","after":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, *whole[1:]],
+        [whole[0], b" " * LONGEST_LINE + whole[1], *whole[2:]],
+        [re.sub(rb'"exported_at":"[^"]*"', b'"exported_at":"yesterday"', whole[0]), *whole[1:]],
+        [re.sub(rb'"sealed_below":"[^"]*"', b'"sealed_below":" 1_0"', whole[0]), *whole[1:]],
     ):
         report = verify_file(damaged)
         assert report.fault is not None
         assert report.fault.kind is FaultKind.FILE_DAMAGED
 
 
+def test_a_line_without_end_is_not_read_as_a_whole() -> None:
+    endless = io.BytesIO(b"[" * (2 * LONGEST_LINE))
+    report = verify_file(lines_of(endless))
+    assert report.fault is not None
+    assert report.fault.kind is FaultKind.FILE_DAMAGED
+    assert endless.tell() == LONGEST_LINE + 1
+
+
 async def test_no_line_of_a_file_may_say_what_no_hash_covers() -> None:
     world = await sealed_world()
     whole = await lines(world.export(ExportAuditTrail(requested_by=principal())))
-    for number, line in enumerate(whole[:-1]):
+    for number, line in enumerate(whole):
         for added in ({"remark": "seen and approved"}, {"format": "luneo.audit-entry.v0"}, {"Action": "agent.deleted"}):
             said = json.dumps({**json.loads(line), **added}).encode()
             report = verify_file([*whole[:number], said, *whole[number + 1 :]])

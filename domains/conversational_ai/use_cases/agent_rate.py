@@ -1,0 +1,84 @@
+"""How many turns an agent answers in a minute."""
+
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from contracts.billing.queries import Entitlements
+from contracts.rate_limits import RateLimited, RateLimits, RateRule
+from domains.conversational_ai.ports.conversation_agents import ConversationAgents
+from shared_kernel.principal import Principal
+
+_WINDOW_SECONDS = 60
+#: A change of plan counts after this long in every process.
+RATE_REMEMBERED_SECONDS = 5.0
+
+
+class AgentRate:
+    """Holds each agent to its plan's turns per minute, counted over all replicas. `factor` multiplies the plan's rate.
+
+    The agent of a conversation is looked up at its first turn in this process, the plan's rate every five seconds: other turns cost no
+    round trip to the database. At most `maximum` of each are remembered. `now` returns seconds and never goes back; `on_refused` hears
+    the policy of each refusal.
+    """
+
+    def __init__(
+        self,
+        agents: ConversationAgents,
+        entitlements: Entitlements,
+        limits: RateLimits,
+        *,
+        factor: int = 1,
+        on_refused: Callable[[str], None] = lambda _: None,
+        maximum: int = 10_000,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._agents = agents
+        self._entitlements = entitlements
+        self._limits = limits
+        self._factor = factor
+        self._on_refused = on_refused
+        self._maximum = maximum
+        self._now = now
+        self._agent_of: OrderedDict[tuple[UUID, UUID], UUID] = OrderedDict()
+        self._rate_of: OrderedDict[UUID, tuple[int, float]] = OrderedDict()
+
+    @asynccontextmanager
+    async def counted(self, caller: Principal, conversation_id: UUID) -> AsyncIterator[None]:
+        """Count the turn that is opened inside; one that does not open is not counted.
+
+        The caller is confirmed before a refusal, as opening the turn would: nobody else learns how busy an agent is.
+        Raises `RateLimited`, `NotFound`, and what confirming a caller raises.
+        """
+        agent_id = self._agent_of.get((caller.tenant, conversation_id)) or await self._look_up(caller, conversation_id)
+        rules = (RateRule("agent", f"{caller.tenant}:agent:{agent_id}", await self._rate(caller.tenant) * self._factor, _WINDOW_SECONDS),)
+        decision = await self._limits.check(rules)
+        if not decision.allowed:
+            await self._agents.of(caller, conversation_id)
+            self._on_refused(decision.policy)
+            raise RateLimited(decision)
+        try:
+            yield
+        except Exception:
+            await self._limits.give_back(rules)
+            raise
+
+    async def _look_up(self, caller: Principal, conversation_id: UUID) -> UUID:
+        agent_id = await self._agents.of(caller, conversation_id)
+        self._agent_of[caller.tenant, conversation_id] = agent_id
+        if len(self._agent_of) > self._maximum:
+            self._agent_of.popitem(last=False)
+        return agent_id
+
+    async def _rate(self, organization_id: UUID) -> int:
+        rate, until = self._rate_of.get(organization_id, (0, 0.0))
+        now = self._now()
+        if now < until:
+            return rate
+        rate = (await self._entitlements.of(organization_id)).agent_rate_per_minute
+        self._rate_of[organization_id] = (rate, now + RATE_REMEMBERED_SECONDS)
+        if len(self._rate_of) > self._maximum:
+            self._rate_of.popitem(last=False)
+        return rate
