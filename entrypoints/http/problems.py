@@ -110,7 +110,7 @@ def _is_undecodable(error: BaseException | None) -> bool:
 
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Litestar's handler of every exception."""
+    """Litestar's handler of every exception. An error of ours may bring `headers` in its `extra`."""
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
     taken = request.route_handler.parsed_fn_signature.parameters.get("data") if isinstance(error, ValidationException) else None
     problem = problem_of(error, request_id, body=taken and taken.annotation)
@@ -121,7 +121,7 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
         headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
-    if isinstance(error, RateLimited):
+    if isinstance(error, LuneoError):
         headers.update(cast("Mapping[str, str]", error.extra.get("headers", {})))
     if isinstance(error, HTTPException) and error.headers:
         headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})

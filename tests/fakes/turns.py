@@ -134,6 +134,8 @@ class InMemoryTurns:
             last_sequence=end.last_sequence,
             ended_at=end.ended_at,
         )
+        if end.may_be_asked_again:
+            kept.question = replace(kept.question, client_message_id=None, idempotency_key=None)
         if end.answer is not None:
             self.conversations[end.conversation_id].messages.append(PastMessage("assistant", end.answer.content))
         self.published.append(_event(end))

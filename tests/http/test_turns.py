@@ -225,6 +225,30 @@ class TestRepeated:
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
         assert len(site.model.requests) == 1
 
+    @pytest.mark.parametrize("named", ["idempotency_key", "client_message_id"])
+    async def test_after_a_failure(self, site: Site, named: str) -> None:
+        shop = await site.shop()
+        path = f"/conversations/{shop.conversation_id}/messages"
+
+        async def ask(name: str) -> httpx.Response:
+            if named == "idempotency_key":
+                return await shop.owner("POST", path, {"content": "Once"}, idempotency_key=name)
+            return await shop.owner("POST", path, {"content": "Once", "client_message_id": name})
+
+        play(site, [ModelTimedOut("after 30 s")], ["Nine."], ["Half", ModelTimedOut("after 30 s")])
+        failed = await ask("1")
+        assert (failed.status_code, failed.headers["retry-after"], failed.headers.get("idempotent-replayed")) == (503, "2", None)
+        assert (await shop.owner("GET", f"/turns/{failed.headers['luneo-turn']}")).json()["status"] == "failed"
+        again = await ask("1")
+        assert (again.status_code, again.json()["message"]["content"]) == (200, "Nine.")
+        assert (await ask("1")).json() == again.json()
+        broken = await ask("2")
+        assert (broken.status_code, broken.headers.get("retry-after")) == (503, None), "a part was said: it is told again as it was"
+        replayed = await ask("2")
+        assert (replayed.status_code, replayed.json()["code"]) == (503, broken.json()["code"])
+        assert (replayed.headers["idempotent-replayed"], replayed.headers["luneo-turn"]) == ("true", broken.headers["luneo-turn"])
+        assert len(site.model.requests) == 3
+
     async def test_ten_times_at_once(self, site: Site) -> None:
         shop = await site.shop()
         path = f"/conversations/{shop.conversation_id}/messages"

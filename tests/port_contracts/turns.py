@@ -289,6 +289,22 @@ class TurnsContract:
             assert found.id == question.turn_id
         assert await world.books(caller) == (1, 0)
 
+    async def test_a_turn_that_failed_without_an_answer_is_asked_again_under_the_same_names(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        names = {"client_message_id": "m-1", "idempotency_key": "k-1"}
+        for writer in (caller, Principal.system(caller.tenant)):
+            failing = world.question(caller, conversation, **names)
+            await world.turns.open(failing)
+            await world.turns.end(world.failed(failing), writer)
+        for end in (lambda q: replace(world.failed(q), answer=world.stopped(q, said=True).answer), world.completed):
+            conversation, other = await world.conversation(caller), {n: f"{v}{new_id()}" for n, v in names.items()}
+            question = world.question(caller, conversation, **other)
+            await world.turns.open(question)
+            await world.turns.end(end(question), caller)
+            with pytest.raises(TurnAlreadyAsked):
+                await world.turns.open(world.question(caller, conversation, **other))
+
     async def test_client_message_ids_belong_to_a_conversation_and_keys_to_a_caller(self, world: TurnWorld) -> None:
         caller = await world.caller()
         colleague = replace(caller, id=new_id())

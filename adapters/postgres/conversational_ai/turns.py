@@ -87,16 +87,19 @@ select role, content from conversational_ai.messages
          where c.organization_id = %(organization)s and c.id = %(conversation)s)
 """
 
-_END: LiteralString = """
-with ended as (
+_ENDING: LiteralString = """
   update conversational_ai.turns
      set state = %(state)s, ended_at = %(now)s, last_sequence = %(sequence)s, failure = %(failure)s, steps = %(steps)s, model = %(model)s,
          provider = %(provider)s, tokens_in = %(tokens_in)s, tokens_out = %(tokens_out)s, estimated = %(estimated)s, cost_micros = %(cost)s,
          currency = %(currency)s
+"""
+_ENDED: LiteralString = """
    where organization_id = %(organization)s and id = %(turn)s and state = 'running'
   returning 1
 ) select luneo.require(exists (select 1 from ended), 'turn_not_running')
 """
+_END: LiteralString = "with ended as (" + _ENDING + _ENDED
+_END_TO_BE_ASKED_AGAIN: LiteralString = "with ended as (" + _ENDING + ", client_message_id = null, idempotency_key = null" + _ENDED
 
 _ANSWER: LiteralString = """
 insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
@@ -195,7 +198,7 @@ class PostgresTurns:
         place = {"organization": principal.tenant, "turn": end.turn_id, "conversation": end.conversation_id, "now": end.ended_at}
         async with self._database.pipeline(principal, planned_once=True) as pipeline:
             await pipeline.queue(
-                _END,
+                _END_TO_BE_ASKED_AGAIN if end.may_be_asked_again else _END,
                 {
                     **place,
                     "state": end.state,

@@ -194,6 +194,11 @@ class TurnEnd:
     last_sequence: int = 0
     ended_at: datetime
 
+    @property
+    def may_be_asked_again(self) -> bool:
+        """Whether the same message, under the same key and client message id, opens a new turn: this one failed and has nothing to show."""
+        return self.state is TurnState.FAILED and self.answer is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRecord:

@@ -24,6 +24,8 @@ class Turns(Protocol):
     async def end(self, end: TurnEnd, principal: Principal) -> None:
         """Write how the turn ended, settle or release its reservation, and publish it: all or nothing, in one round trip.
 
+        A turn that may be asked again gives up its idempotency key and its client message id.
+
         Raises `TurnNoLongerRunning` or `ReservationNotOpen` when it was ended before; then nothing is changed.
         """
         ...

@@ -1,5 +1,6 @@
 """Conversations, messages and turns."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -46,13 +47,15 @@ from shared_kernel.errors import FieldError, InvalidInput, Unavailable
 from shared_kernel.principal import Principal
 
 _TAGS = ["Conversations"]
+_ASK_AGAIN_SECONDS = 2
+_LOOK_AGAIN_SECONDS = 1
 
 
 class _TurnFailed(Unavailable):
-    """A turn ended without an answer; carries the code of what went wrong."""
+    """A turn ended without a whole answer; carries the code of what went wrong."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.detail)
+    def __init__(self, failure: Failure, **extra: object) -> None:
+        super().__init__(failure.detail, **extra)
         self.code = failure.code  # type: ignore[misc]
         self.title = failure.title  # type: ignore[misc]
 
@@ -162,7 +165,7 @@ async def ask(
     headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
     if _wants_stream(request):
         return Stream(wire(asked.events), media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
-    return Response(await _whole(asked, conversation_id), headers=headers, media_type="application/json")
+    return Response(await _whole(asked, conversation_id, headers), headers=headers, media_type="application/json")
 
 
 @get("/turns/{turn_id:uuid}", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
@@ -202,13 +205,17 @@ def _last_event_id(request: Request[Principal, Any, Any]) -> int:
     return int(value)
 
 
-async def _whole(asked: AskedTurn, conversation_id: UUID) -> TurnAnswer:
-    """Wait for the turn's end and return its answer. Raises the turn's problem when it failed."""
+async def _whole(asked: AskedTurn, conversation_id: UUID, headers: Mapping[str, str]) -> TurnAnswer:
+    """Wait for the turn's end and return its answer. Raises the turn's problem, with `headers`, when it failed.
+
+    The problem says when to send the request again where that asks anew; after a part of an answer it would only be told again.
+    """
     outcome = await asked.outcome()
     if outcome.failure is not None:
-        raise _TurnFailed(outcome.failure)
+        again = {"retry_after": _ASK_AGAIN_SECONDS} if outcome.failure.retryable and outcome.answer is None else {}
+        raise _TurnFailed(outcome.failure, headers=headers, **again)
     if outcome.state is TurnState.RUNNING:
-        raise Unavailable("The turn's end is not known yet")
+        raise Unavailable("The turn's end is not known yet", headers=headers, retry_after=_LOOK_AGAIN_SECONDS)
     return TurnAnswer(
         turn_id=asked.turn_id,
         conversation_id=conversation_id,

@@ -537,14 +537,26 @@ class TestAskedAgain:
             await replica.ask(house.message(conversation_id=other, idempotency_key="k-1"))
         assert await house.books() == (1, 0)
 
-    async def test_a_failed_turn_is_told_again_as_it_was(self) -> None:
-        house = await TurnHouse.make([ModelTimedOut("slow")], ["Nine."])
+    @pytest.mark.parametrize("said", [{"idempotency_key": "k-1"}, {"client_message_id": "m-1"}])
+    async def test_a_turn_that_failed_without_an_answer_is_asked_again(self, said: dict[str, str]) -> None:
+        house = await TurnHouse.make([ModelTimedOut("late")], ["Nine."])
+        replica = house.replica()
+        first = await replica.ask(house.message(**said))
+        assert names(await answered(first))[-1] == "turn.failed"
+        again = await replica.ask(house.message(**said))
+        assert (again.repeated, names(await answered(again))[-1]) == (False, "turn.completed")
+        assert again.turn_id != first.turn_id
+        assert (await replica.ask(house.message(**said))).turn_id == again.turn_id
+
+    async def test_a_turn_that_failed_after_a_part_is_told_again_as_it_was(self) -> None:
+        house = await TurnHouse.make(["Half", ModelTimedOut("late")])
         replica = house.replica()
         first = await replica.ask(house.message(idempotency_key="k-1"))
-        assert names(await answered(first))[-1] == "turn.failed"
+        told_first = await answered(first)
         again = await replica.ask(house.message(idempotency_key="k-1"))
-        assert names(await answered(again))[-1] == "turn.failed"
-        assert len(house.model.requests) == 1
+        assert again.repeated
+        assert fields((await answered(again))[-1])["problem"] == fields(told_first[-1])["problem"]
+        assert (await again.outcome()).failure == (await first.outcome()).failure
 
     async def test_ten_times_at_once_runs_once(self) -> None:
         house = await TurnHouse.make(["Nine."])
