@@ -221,9 +221,23 @@ class TestRepeated:
         first = await asyncio.wait_for(asking, SOON)
         again = await shop.owner("POST", path, body, idempotency_key="k-1")
         assert (again.status_code, again.json(), again.headers["idempotent-replayed"]) == (200, first.json(), "true")
-        other = await shop.owner("POST", path, {"content": "Another"}, idempotency_key="k-1")
-        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        for another in ({"content": "Another"}, {**body, "client_message_id": "m"}):
+            other = await shop.owner("POST", path, another, idempotency_key="k-1")
+            assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
         assert len(site.model.requests) == 1
+
+    async def test_a_key_is_one_for_turns_and_every_other_request(self, site: Site) -> None:
+        shop = await site.shop()
+        ask, start = f"/conversations/{shop.conversation_id}/messages", "/conversations"
+        message, conversation = {"content": "Once"}, {"agent_id": str(shop.agent_id)}
+        assert (await shop.owner("POST", ask, message, idempotency_key="turn's")).status_code == 200
+        assert (await shop.owner("POST", start, conversation, idempotency_key="other's")).status_code == 201
+        for path, body, key in ((start, conversation, "turn's"), (ask, message, "other's")):
+            refused = await shop.owner("POST", path, body, idempotency_key=key)
+            assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+        await site.run("update luneo.idempotent_requests set created_at = created_at - interval '25 hours'")
+        assert (await shop.owner("POST", start, conversation, idempotency_key="turn's")).status_code == 201
+        assert (await shop.owner("POST", ask, message, idempotency_key="other's")).status_code == 200
 
     @pytest.mark.parametrize("named", ["idempotency_key", "client_message_id"])
     async def test_after_a_failure(self, site: Site, named: str) -> None:

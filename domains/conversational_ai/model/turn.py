@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.citation import Citation
 from shared_kernel.errors import Conflict, LuneoError, Unavailable
 from shared_kernel.principal import Principal
@@ -102,7 +103,7 @@ class PastMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a visitor asks. `digest` identifies the content for repeated requests (SHA-256)."""
+    """What a visitor asks. `digest` identifies the content for repeated messages (SHA-256)."""
 
     turn_id: UUID
     message_id: UUID
@@ -114,7 +115,7 @@ class Question:
     runner_id: UUID
     digest: bytes
     client_message_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: RequestKey | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from contracts.http.conversations import (
     TurnProblem,
     UsageBody,
 )
+from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.citation import Citation
 from domains.conversational_ai.model.turn import Answer, Failure, TokenUsage, TurnRecord, TurnState
@@ -40,7 +41,7 @@ from domains.conversational_ai.use_cases.orchestrator import problem_fields
 from domains.conversational_ai.use_cases.start_conversation import StartConversation, StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurn, StopTurnHandler
 from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE, wire
-from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of
+from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of, request_digest
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import requires
 from shared_kernel.errors import FieldError, InvalidInput, Unavailable
@@ -152,12 +153,13 @@ async def ask(
 
     The turn goes on when the client leaves; `GET /turns/{id}/events` resumes its stream.
     """
+    key = key_of(request.headers)
     asked = await handler(
         AskQuestion(
             conversation_id=conversation_id,
             content=data.content,
             client_message_id=data.client_message_id,
-            idempotency_key=key_of(request.headers),
+            idempotency_key=None if key is None else RequestKey(key, request_digest(request.scope["path"], await request.body())),
             streamed=_wants_stream(request),
             requested_by=principal,
         )

@@ -517,12 +517,25 @@ class TestAskedAgain:
         await until(pause.reached)
         second = await replica.ask(house.message(client_message_id="m-1"))
         with pytest.raises(IdempotencyInProgress):
-            await replica.ask(house.message(idempotency_key="k-1"))
+            await replica.ask(house.message(client_message_id="m-1", idempotency_key="k-1"))
         pause.go_on.set()
         assert said(await answered(second)) == said(await answered(first)) == "Nine euros."
-        third = await replica.ask(house.message(idempotency_key="k-1"))
+        third = await replica.ask(house.message(client_message_id="m-1", idempotency_key="k-1"))
         assert (third.turn_id, third.repeated) == (first.turn_id, True)
         assert await house.books() == (1, 0)
+
+    async def test_a_key_that_comes_with_a_known_message_id_is_remembered(self) -> None:
+        house = await TurnHouse.make(["Nine."])
+        replica = house.replica()
+        first = await replica.ask(house.message(client_message_id="m-1"))
+        await answered(first)
+        for _ in range(2):
+            again = await replica.ask(house.message(client_message_id="m-1", idempotency_key="k-1"))
+            assert (again.turn_id, again.repeated) == (first.turn_id, True)
+        for other in (house.message("Else", idempotency_key="k-1"), house.message(client_message_id="m-2", idempotency_key="k-1")):
+            with pytest.raises(IdempotencyKeyReused):
+                await replica.ask(other)
+        assert len(house.model.requests) == 1
 
     async def test_with_another_content_is_refused(self) -> None:
         house = await TurnHouse.make(["Nine."])
