@@ -706,6 +706,22 @@ class TestFollowed:
         whole = await answered(asked)
         assert await follower == whole[1:]
 
+    async def test_one_that_was_asked_whole_is_told_where_it_runs_and_elsewhere_its_end_alone(self) -> None:
+        pause = Pause()
+        house = await TurnHouse.make(["Nine ", pause, "euros."])
+        here, elsewhere = house.replica(), house.replica()
+        asked = await here.ask(house.message(streamed=False))
+        await until(pause.reached)
+        beside = asyncio.create_task(_follow(house, here.follow, asked.turn_id, 0))
+        await asyncio.sleep(0)
+        pause.go_on.set()
+        whole = await beside
+        assert names(whole) == WHOLE
+        await settled()
+        assert not await house.log.exists(house.caller.tenant, asked.turn_id)
+        for replica in (here, elsewhere):
+            assert await told(await replica.follow(house.caller, asked.turn_id, after=0)) == whole[-2:]
+
     @pytest.mark.parametrize("after", [0, 3])
     async def test_the_end_that_a_sweeper_wrote_is_told(self, after: int) -> None:
         pause = Pause()
