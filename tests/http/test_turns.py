@@ -104,6 +104,21 @@ async def test_as_json(site: Site) -> None:
     assert await quotas(shop.owner) == (2, 0)
 
 
+@pytest.mark.parametrize(
+    ("accept", "streamed"),
+    [
+        ("text/event-stream;q=0, application/json", False),
+        ("application/json, Text/Event-Stream ; q=0.000", False),
+        ("text/event-stream;q=0.5, application/json;q=0", True),
+        ("text/event-stream, application/json;q=0.1", True),
+    ],
+)
+async def test_a_stream_that_is_refused_is_not_sent(site: Site, accept: str, *, streamed: bool) -> None:
+    shop = await site.shop()
+    answer = await shop.owner("POST", f"/conversations/{shop.conversation_id}/messages", {"content": "How much?"}, accept=accept)
+    assert answer.headers["content-type"].startswith(STREAM if streamed else "application/json")
+
+
 async def test_as_a_stream_that_arrives_piece_by_piece(site: Site) -> None:
     shop, pause = await site.shop(), Pause()
     play(site, ["Nine ", pause, "euros [1]."])

@@ -153,19 +153,19 @@ async def ask(
 
     The turn goes on when the client leaves; `GET /turns/{id}/events` resumes its stream.
     """
-    key = key_of(request.headers)
+    key, streamed = key_of(request.headers), _wants_stream(request)
     asked = await handler(
         AskQuestion(
             conversation_id=conversation_id,
             content=data.content,
             client_message_id=data.client_message_id,
             idempotency_key=None if key is None else RequestKey(key, request_digest(request.scope["path"], await request.body())),
-            streamed=_wants_stream(request),
+            streamed=streamed,
             requested_by=principal,
         )
     )
     headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
-    if _wants_stream(request):
+    if streamed:
         return Stream(wire(asked.events), media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
     return Response(await _whole(asked, conversation_id, headers), headers=headers, media_type="application/json")
 
@@ -197,7 +197,17 @@ async def stop_turn(turn_id: FromPath[UUID], principal: NamedDependency[Principa
 
 
 def _wants_stream(request: Request[Principal, Any, Any]) -> bool:
-    return MEDIA_TYPE in request.headers.get("accept", "").lower()
+    accept = request.headers.get("accept", "").lower()
+    return MEDIA_TYPE in accept and ("q=0" not in accept or not _refused(MEDIA_TYPE, accept))
+
+
+def _refused(media_type: str, accept: str) -> bool:
+    """Tell whether `accept` gives the media type the weight 0 (RFC 9110, section 12.4.2)."""
+    for choice in accept.split(","):
+        name, *parameters = (part.strip() for part in choice.split(";"))
+        if name == media_type:
+            return any(p.startswith("q=0") and not p.removeprefix("q=").strip("0.") for p in parameters)
+    return False
 
 
 def _last_event_id(request: Request[Principal, Any, Any]) -> int:
