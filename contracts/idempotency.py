@@ -21,10 +21,18 @@ class IdempotencyInProgress(Conflict):
 
 
 class IdempotencyKeyReused(LuneoError):
-    """The key was used with another body."""
+    """The key was used with another body, or on another path."""
 
     code = "idempotency_key_reused"
     title = "This idempotency key was used for another request"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """An `Idempotency-Key`, and what tells the request that it came with from others: the SHA-256 of its path and body."""
+
+    value: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dishka import Provider, Scope, provide
 
 from adapters.postgres.conversational_ai.conversation_agents import PostgresConversationAgents
 from adapters.postgres.conversational_ai.conversations import PostgresConversationReading, PostgresConversationTransactions
-from adapters.postgres.conversational_ai.turns import PostgresAbandonedTurns, PostgresTurnKeys, PostgresTurnRunners, PostgresTurns
+from adapters.postgres.conversational_ai.turns import PostgresAbandonedTurns, PostgresTurnRunners, PostgresTurns
 from adapters.postgres.database import Database
 from adapters.postgres.messaging.outbox import Outbox
 from adapters.postgres.unit_of_work import UnitsOfWork
@@ -26,7 +26,7 @@ from domains.conversational_ai.ports.tokenizer import Tokenizer
 from domains.conversational_ai.ports.turn_event_log import TurnEventLog, TurnEventSink
 from domains.conversational_ai.ports.turn_observer import TurnObserver
 from domains.conversational_ai.ports.turn_stop_signals import TurnStopSignals
-from domains.conversational_ai.ports.turns import AbandonedTurns, TurnKeys, TurnRunners, Turns
+from domains.conversational_ai.ports.turns import AbandonedTurns, TurnRunners, Turns
 from domains.conversational_ai.use_cases.agent_rate import AgentRate
 from domains.conversational_ai.use_cases.ask_question import AskQuestionHandler
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
@@ -69,11 +69,6 @@ class ConversationsProvider(Provider):
     def abandoned(self, platform: PlatformDatabase) -> AbandonedTurns:
         """Turns nobody runs."""
         return PostgresAbandonedTurns(platform)
-
-    @provide
-    def keys(self, platform: PlatformDatabase) -> TurnKeys:
-        """Idempotency keys that have had their day."""
-        return PostgresTurnKeys(platform)
 
     @provide
     def runners(self, database: Database) -> TurnRunners:

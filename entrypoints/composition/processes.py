@@ -23,7 +23,7 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
 from contracts.wake_ups import WakeUps
 from domains.billing.use_cases.expire_reservations import ExpireReservations, ExpireReservationsHandler
-from domains.conversational_ai.ports.turns import TurnKeys, TurnRunners
+from domains.conversational_ai.ports.turns import TurnRunners
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from domains.governance.use_cases.seal_audit_trail import SealAuditTrail, SealAuditTrailHandler
@@ -220,7 +220,6 @@ async def _run_scheduler(container: AsyncContainer) -> None:
     fail_abandoned = await container.get(FailAbandonedTurnsHandler)
     seal = await container.get(SealAuditTrailHandler)
     forget = await container.get(ForgetSpent)
-    keys = await container.get(TurnKeys)
     ticks = await container.get(Ticks)
     clock = await container.get(Clock)
     metrics = await container.get(Metrics)
@@ -234,11 +233,6 @@ async def _run_scheduler(container: AsyncContainer) -> None:
         Job(name="conversational_ai.fail_abandoned_turns", seconds=5, run=fail_abandoned),
         Job(name="billing.expire_reservations", seconds=10, run=lambda: expire(ExpireReservations())),
         Job(name="identity.forget_spent", seconds=3600, run=forget),
-        Job(
-            name="conversational_ai.forget_turn_keys",
-            seconds=3600,
-            run=lambda: keys.forget(clock.now() - timedelta(seconds=LIFETIME_SECONDS)),
-        ),
         Job(name="messaging.purge", seconds=3600, run=lambda: ticks.purge(clock.now() - timedelta(seconds=LIFETIME_SECONDS))),
     )
     await Scheduler(jobs, ticks, clock).run()

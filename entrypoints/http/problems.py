@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import msgspec.inspect
@@ -105,7 +105,7 @@ def _is_undecodable(error: BaseException | None) -> bool:
 
 
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Litestar's handler of every exception."""
+    """Litestar's handler of every exception. An error of ours may bring `headers` in its `extra`."""
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
     taken = request.route_handler.parsed_fn_signature.parameters.get("data") if isinstance(error, ValidationException) else None
     problem = problem_of(error, request_id, body=taken and taken.annotation)
@@ -118,6 +118,8 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
     if isinstance(error, RateLimited):
         headers.update({name.decode(): value.decode() for name, value in rate_headers(error.decision)})
+    if isinstance(error, LuneoError):
+        headers.update(cast("Mapping[str, str]", error.extra.get("headers", {})))
     if isinstance(error, HTTPException) and error.headers:
         headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)

@@ -4,13 +4,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 from contracts.billing.commands import Quotas, ReservationLine, UsageLine
 from contracts.billing.metrics import Metric
 from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
+from contracts.idempotency import LIFETIME_SECONDS, IdempotencyKeyReused, RequestKey
 from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
@@ -56,6 +57,18 @@ class KeptTurn:
     record: TurnRecord
 
 
+@dataclass(frozen=True)
+class KeptKey:
+    """What an idempotency key came with, and the turn that it stands for."""
+
+    digest: bytes
+    turn_id: UUID
+    at: datetime
+
+
+_Caller = tuple[UUID, UUID | None, str]
+
+
 @dataclass
 class InMemoryTurns:
     """Implements `Turns`: billing's own fakes keep the quota, `published` holds the events that left, `rounds` counts transactions."""
@@ -64,6 +77,7 @@ class InMemoryTurns:
     unit: Unit
     conversations: dict[UUID, KeptConversation] = field(default_factory=dict)
     kept: dict[UUID, KeptTurn] = field(default_factory=dict)
+    keys: dict[_Caller, KeptKey] = field(default_factory=dict)
     published: list[Event] = field(default_factory=list)
     rounds: int = 0
 
@@ -76,11 +90,14 @@ class InMemoryTurns:
             raise NotFound
         if conversation.agent is None:
             raise AgentNotPublished
-        others = [k for k in self.kept.values() if k.question.asked_by.tenant == caller.tenant]
-        here = [k for k in others if k.question.conversation_id == question.conversation_id]
+        here = [
+            k
+            for k in self.kept.values()
+            if (k.question.asked_by.tenant, k.question.conversation_id) == (caller.tenant, question.conversation_id)
+        ]
         if question.client_message_id is not None and any(k.question.client_message_id == question.client_message_id for k in here):
             raise TurnAlreadyAsked
-        if question.idempotency_key is not None and any(_same_key(k.question, question.idempotency_key, caller) for k in others):
+        if question.idempotency_key is not None and self._key(caller, question.idempotency_key, question.asked_at) is not None:
             raise TurnAlreadyAsked
         if any(k.record.state is TurnState.RUNNING for k in here):
             raise TurnInProgress
@@ -112,6 +129,8 @@ class InMemoryTurns:
             ended_at=None,
         )
         self.kept[question.turn_id] = KeptTurn(question, record)
+        if question.idempotency_key is not None:
+            await self.remember(caller, question.idempotency_key, question.turn_id, question.asked_at)
         return OpenedTurn(question=question, agent=conversation.agent, language=conversation.language, history=history)
 
     async def end(self, end: TurnEnd, principal: Principal) -> None:
@@ -134,6 +153,9 @@ class InMemoryTurns:
             last_sequence=end.last_sequence,
             ended_at=end.ended_at,
         )
+        if end.may_be_asked_again:
+            kept.question = replace(kept.question, client_message_id=None)
+            self.keys = {name: key for name, key in self.keys.items() if key.turn_id != end.turn_id}
         if end.answer is not None:
             self.conversations[end.conversation_id].messages.append(PastMessage("assistant", end.answer.content))
         self.published.append(_event(end))
@@ -146,23 +168,36 @@ class InMemoryTurns:
             raise NotFound
         return kept.record
 
-    async def asked_before(
-        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
-    ) -> TurnRecord | None:
-        """Return the turn asked before under the key, else under the client message id."""
+    async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
+        """Return the turn that the key stands for."""
         self.rounds += 1
-        ours = [k for k in self.kept.values() if k.question.asked_by.tenant == principal.tenant]
-        for kept in ours:
-            if idempotency_key is not None and _same_key(kept.question, idempotency_key, principal):
-                return kept.record
-        for kept in ours:
+        known = self._key(principal, key, at)
+        if known is not None and known.digest != key.digest:
+            raise IdempotencyKeyReused
+        return None if known is None else self.kept[known.turn_id].record
+
+    async def asked_as(self, principal: Principal, conversation_id: UUID, client_message_id: str) -> TurnRecord | None:
+        """Return the turn that the client message id stands for."""
+        self.rounds += 1
+        for kept in self.kept.values():
             question = kept.question
-            if client_message_id is not None and (question.conversation_id, question.client_message_id) == (
+            if (question.asked_by.tenant, question.conversation_id, question.client_message_id) == (
+                principal.tenant,
                 conversation_id,
                 client_message_id,
             ):
                 return kept.record
         return None
+
+    async def remember(self, principal: Principal, key: RequestKey, turn_id: UUID, at: datetime) -> None:
+        """Let the key stand for the turn."""
+        if self._key(principal, key, at) is not None:
+            raise TurnAlreadyAsked
+        self.keys[principal.tenant, principal.id, key.value] = KeptKey(key.digest, turn_id, at)
+
+    def _key(self, principal: Principal, key: RequestKey, at: datetime) -> KeptKey | None:
+        known = self.keys.get((principal.tenant, principal.id, key.value))
+        return known if known is not None and known.at > at - timedelta(seconds=LIFETIME_SECONDS) else None
 
     def _kept(self, principal: Principal, turn_id: UUID) -> KeptTurn | None:
         kept = self.kept.get(turn_id)
@@ -197,13 +232,17 @@ class LossyTurns:
         """Return a turn."""
         return await self.turns.get(principal, turn_id)
 
-    async def asked_before(
-        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
-    ) -> TurnRecord | None:
-        """Return the turn asked before."""
-        return await self.turns.asked_before(
-            principal, conversation_id, client_message_id=client_message_id, idempotency_key=idempotency_key
-        )
+    async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
+        """Return the turn that the key stands for."""
+        return await self.turns.asked_under(principal, key, at)
+
+    async def asked_as(self, principal: Principal, conversation_id: UUID, client_message_id: str) -> TurnRecord | None:
+        """Return the turn that the client message id stands for."""
+        return await self.turns.asked_as(principal, conversation_id, client_message_id)
+
+    async def remember(self, principal: Principal, key: RequestKey, turn_id: UUID, at: datetime) -> None:
+        """Let the key stand for the turn."""
+        await self.turns.remember(principal, key, turn_id, at)
 
 
 @dataclass
@@ -315,10 +354,6 @@ class WordTokenizer:
     def count(self, text: str) -> int:
         """Return the number of words."""
         return len(text.split())
-
-
-def _same_key(question: Question, key: str, principal: Principal) -> bool:
-    return question.idempotency_key == key and question.asked_by.id == principal.id
 
 
 def _usage(end: TurnEnd) -> tuple[UsageLine, ...]:

@@ -21,6 +21,7 @@ from dishka import Provider, Scope, decorate
 
 from adapters.messaging.broker import DeliveryBroker
 from adapters.postgres.messaging.deliveries import ClaimedDelivery, RelayedDeliveries, Ticks
+from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
@@ -111,12 +112,14 @@ class DoomedTurns:
     async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
         return await self._turns.get(principal, turn_id)
 
-    async def asked_before(
-        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
-    ) -> TurnRecord | None:
-        return await self._turns.asked_before(
-            principal, conversation_id, client_message_id=client_message_id, idempotency_key=idempotency_key
-        )
+    async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
+        return await self._turns.asked_under(principal, key, at)
+
+    async def asked_as(self, principal: Principal, conversation_id: UUID, client_message_id: str) -> TurnRecord | None:
+        return await self._turns.asked_as(principal, conversation_id, client_message_id)
+
+    async def remember(self, principal: Principal, key: RequestKey, turn_id: UUID, at: datetime) -> None:
+        await self._turns.remember(principal, key, turn_id, at)
 
 
 class DoomedRetrieval:

@@ -106,6 +106,21 @@ async def test_as_json(site: Site) -> None:
     assert await quotas(shop.owner) == (2, 0)
 
 
+@pytest.mark.parametrize(
+    ("accept", "streamed"),
+    [
+        ("text/event-stream;q=0, application/json", False),
+        ("application/json, Text/Event-Stream ; q=0.000", False),
+        ("text/event-stream;q=0.5, application/json;q=0", True),
+        ("text/event-stream, application/json;q=0.1", True),
+    ],
+)
+async def test_a_stream_that_is_refused_is_not_sent(site: Site, accept: str, *, streamed: bool) -> None:
+    shop = await site.shop()
+    answer = await shop.owner("POST", f"/conversations/{shop.conversation_id}/messages", {"content": "How much?"}, accept=accept)
+    assert answer.headers["content-type"].startswith(STREAM if streamed else "application/json")
+
+
 async def test_as_a_stream_that_arrives_piece_by_piece(site: Site) -> None:
     shop, pause = await site.shop(), Pause()
     play(site, ["Nine ", pause, "euros [1]."])
@@ -223,9 +238,47 @@ class TestRepeated:
         first = await asyncio.wait_for(asking, SOON)
         again = await shop.owner("POST", path, body, idempotency_key="k-1")
         assert (again.status_code, again.json(), again.headers["idempotent-replayed"]) == (200, first.json(), "true")
-        other = await shop.owner("POST", path, {"content": "Another"}, idempotency_key="k-1")
-        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        for another in ({"content": "Another"}, {**body, "client_message_id": "m"}):
+            other = await shop.owner("POST", path, another, idempotency_key="k-1")
+            assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
         assert len(site.model.requests) == 1
+
+    async def test_a_key_is_one_for_turns_and_every_other_request(self, site: Site) -> None:
+        shop = await site.shop()
+        ask, start = f"/conversations/{shop.conversation_id}/messages", "/conversations"
+        message, conversation = {"content": "Once"}, {"agent_id": str(shop.agent_id)}
+        assert (await shop.owner("POST", ask, message, idempotency_key="turn's")).status_code == 200
+        assert (await shop.owner("POST", start, conversation, idempotency_key="other's")).status_code == 201
+        for path, body, key in ((start, conversation, "turn's"), (ask, message, "other's")):
+            refused = await shop.owner("POST", path, body, idempotency_key=key)
+            assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+        await site.run("update luneo.idempotent_requests set created_at = created_at - interval '25 hours'")
+        assert (await shop.owner("POST", start, conversation, idempotency_key="turn's")).status_code == 201
+        assert (await shop.owner("POST", ask, message, idempotency_key="other's")).status_code == 200
+
+    @pytest.mark.parametrize("named", ["idempotency_key", "client_message_id"])
+    async def test_after_a_failure(self, site: Site, named: str) -> None:
+        shop = await site.shop()
+        path = f"/conversations/{shop.conversation_id}/messages"
+
+        async def ask(name: str) -> httpx.Response:
+            if named == "idempotency_key":
+                return await shop.owner("POST", path, {"content": "Once"}, idempotency_key=name)
+            return await shop.owner("POST", path, {"content": "Once", "client_message_id": name})
+
+        play(site, [ModelTimedOut("after 30 s")], ["Nine."], ["Half", ModelTimedOut("after 30 s")])
+        failed = await ask("1")
+        assert (failed.status_code, failed.headers["retry-after"], failed.headers.get("idempotent-replayed")) == (503, "2", None)
+        assert (await shop.owner("GET", f"/turns/{failed.headers['luneo-turn']}")).json()["status"] == "failed"
+        again = await ask("1")
+        assert (again.status_code, again.json()["message"]["content"]) == (200, "Nine.")
+        assert (await ask("1")).json() == again.json()
+        broken = await ask("2")
+        assert (broken.status_code, broken.headers.get("retry-after")) == (503, None), "a part was said: it is told again as it was"
+        replayed = await ask("2")
+        assert (replayed.status_code, replayed.json()["code"]) == (503, broken.json()["code"])
+        assert (replayed.headers["idempotent-replayed"], replayed.headers["luneo-turn"]) == ("true", broken.headers["luneo-turn"])
+        assert len(site.model.requests) == 3
 
     async def test_ten_times_at_once(self, site: Site) -> None:
         shop = await site.shop()

@@ -12,6 +12,7 @@ import pytest
 from contracts.billing.errors import QuotaExceeded, QuotaPeriodMissing, ReservationNotOpen
 from contracts.billing.metrics import Metric
 from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
+from contracts.idempotency import LIFETIME_SECONDS, IdempotencyKeyReused, RequestKey
 from domains.billing.use_cases.expire_reservations import ExpireReservations
 from domains.conversational_ai.model.citation import Citation, Locator
 from domains.conversational_ai.model.turn import (
@@ -59,6 +60,11 @@ def answering_agent(*, knowledge: tuple[UUID, ...] = (), context_window: int = 1
     )
 
 
+def request_key(value: str, request: str = "a request") -> RequestKey:
+    """A key that came with `request`."""
+    return RequestKey(value, hashlib.sha256(request.encode()).digest())
+
+
 @dataclass
 class TurnWorld(ABC):
     """A store of turns with what surrounds it."""
@@ -100,7 +106,7 @@ class TurnWorld(ABC):
             runner_id=new_id(),
             digest=hashlib.sha256(conversation_id.bytes + content.encode()).digest(),
             client_message_id=said.get("client_message_id"),
-            idempotency_key=said.get("idempotency_key"),
+            idempotency_key=request_key(said["idempotency_key"]) if "idempotency_key" in said else None,
         )
 
     def completed(self, question: Question, content: str = "Nine euros.") -> TurnEnd:
@@ -282,12 +288,52 @@ class TurnsContract:
         for said in ({"client_message_id": "m-1"}, {"idempotency_key": "k-1"}):
             with pytest.raises(TurnAlreadyAsked):
                 await world.turns.open(world.question(caller, conversation, **said))
-            found = await world.turns.asked_before(
-                caller, conversation, client_message_id=said.get("client_message_id"), idempotency_key=said.get("idempotency_key")
-            )
+        for found in (
+            await world.turns.asked_as(caller, conversation, "m-1"),
+            await world.turns.asked_under(caller, request_key("k-1"), world.billing.clock.now()),
+        ):
             assert found is not None
             assert found.id == question.turn_id
         assert await world.books(caller) == (1, 0)
+
+    async def test_a_key_stands_for_one_request_for_a_day(self, world: TurnWorld) -> None:
+        caller, clock = await world.caller(), world.billing.clock
+        conversation = await world.conversation(caller)
+        question = world.question(caller, conversation, idempotency_key="k-1")
+        await world.turns.open(question)
+        await world.turns.end(world.completed(question), caller)
+        with pytest.raises(IdempotencyKeyReused):
+            await world.turns.asked_under(caller, request_key("k-1", "another"), clock.now())
+        later = request_key("k-2")
+        await world.turns.remember(caller, later, question.turn_id, clock.now())
+        found = await world.turns.asked_under(caller, later, clock.now())
+        assert found is not None
+        assert found.id == question.turn_id
+        for known in ("k-1", "k-2"):
+            with pytest.raises(TurnAlreadyAsked):
+                await world.turns.remember(caller, request_key(known), question.turn_id, clock.now())
+        clock.at += timedelta(seconds=LIFETIME_SECONDS)
+        await world.billing.quotas.open_periods(caller.tenant)
+        assert await world.turns.asked_under(caller, later, clock.now()) is None
+        await world.turns.remember(caller, later, question.turn_id, clock.now())
+        await world.turns.open(world.question(caller, conversation, idempotency_key="k-1"))
+        assert (await world.turns.get(caller, question.turn_id)).answer is not None
+
+    async def test_a_turn_that_failed_without_an_answer_is_asked_again_under_the_same_names(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        names = {"client_message_id": "m-1", "idempotency_key": "k-1"}
+        for writer in (caller, Principal.system(caller.tenant)):
+            failing = world.question(caller, conversation, **names)
+            await world.turns.open(failing)
+            await world.turns.end(world.failed(failing), writer)
+        for end in (lambda q: replace(world.failed(q), answer=world.stopped(q, said=True).answer), world.completed):
+            conversation, other = await world.conversation(caller), {n: f"{v}{new_id()}" for n, v in names.items()}
+            question = world.question(caller, conversation, **other)
+            await world.turns.open(question)
+            await world.turns.end(end(question), caller)
+            with pytest.raises(TurnAlreadyAsked):
+                await world.turns.open(world.question(caller, conversation, **other))
 
     async def test_client_message_ids_belong_to_a_conversation_and_keys_to_a_caller(self, world: TurnWorld) -> None:
         caller = await world.caller()
@@ -299,8 +345,8 @@ class TurnsContract:
         third = await world.conversation(caller)
         with pytest.raises(TurnAlreadyAsked):
             await world.turns.open(world.question(caller, third, idempotency_key="k-1"))
-        assert await world.turns.asked_before(caller, third, client_message_id="m-1", idempotency_key=None) is None
-        assert await world.turns.asked_before(caller, third, client_message_id=None, idempotency_key="k-2") is None
+        assert await world.turns.asked_as(caller, third, "m-1") is None
+        assert await world.turns.asked_under(caller, request_key("k-2"), world.billing.clock.now()) is None
 
     async def test_nothing_of_another_organisation_is_there(self, world: TurnWorld) -> None:
         caller, stranger = await world.caller(), await world.caller()
@@ -313,7 +359,8 @@ class TurnsContract:
             await world.turns.get(stranger, question.turn_id)
         with pytest.raises((TurnNoLongerRunning, ReservationNotOpen)):
             await world.turns.end(world.completed(question), stranger)
-        assert await world.turns.asked_before(stranger, conversation, client_message_id="m", idempotency_key="k") is None
+        assert await world.turns.asked_as(stranger, conversation, "m") is None
+        assert await world.turns.asked_under(stranger, request_key("k"), world.billing.clock.now()) is None
         assert await world.books(stranger) == (0, 0)
         assert (await world.turns.get(caller, question.turn_id)).state is TurnState.RUNNING
 

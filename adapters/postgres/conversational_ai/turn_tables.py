@@ -40,7 +40,6 @@ turns = Table(
     Column("asked_by_kind", Text, nullable=False),
     identifier("asked_by", nullable=True),
     Column("client_message_id", Text),
-    Column("idempotency_key", Text),
     Column("question_digest", LargeBinary, nullable=False),
     identifier("runner_id"),
     moment("started_at"),
@@ -73,16 +72,7 @@ Index(
     unique=True,
     postgresql_where=text("client_message_id is not null"),
 )
-Index(
-    "uq_turns_idempotency_key",
-    turns.c.organization_id,
-    turns.c.asked_by,
-    turns.c.idempotency_key,
-    unique=True,
-    postgresql_where=text("idempotency_key is not null"),
-)
 Index("uq_turns_running", turns.c.organization_id, turns.c.conversation_id, unique=True, postgresql_where=text("state = 'running'"))
-Index("ix_turns_key_age", turns.c.started_at, postgresql_where=text("idempotency_key is not null"))
 Index("ix_turns_abandoned", turns.c.expires_at, turns.c.runner_id, postgresql_where=text("state = 'running'"))
 
 messages = Table(

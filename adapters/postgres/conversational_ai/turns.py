@@ -8,11 +8,13 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from adapters.postgres.database import Database, Row
+from adapters.postgres.idempotency import KEY_IS_KNOWN, claim_for_turn, turn_under
 from adapters.postgres.messaging.outbox import EventRecord, Outbox
 from adapters.postgres.refusals import register
 from contracts.billing.commands import Quotas, ReservationLine, UsageLine
 from contracts.billing.metrics import Metric
 from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
+from contracts.idempotency import RequestKey
 from contracts.identity.commands import Confirmations
 from domains.conversational_ai.model.citation import Citation, Locator
 from domains.conversational_ai.model.turn import (
@@ -43,7 +45,7 @@ register("conversation_not_found", lambda _: NotFound("There is no such conversa
 register("agent_not_published", lambda _: AgentNotPublished())
 register("uq_turns_running", lambda _: TurnInProgress())
 register("uq_turns_client_message", lambda _: TurnAlreadyAsked())
-register("uq_turns_idempotency_key", lambda _: TurnAlreadyAsked())
+register(KEY_IS_KNOWN, lambda _: TurnAlreadyAsked())
 register("turn_not_running", lambda _: TurnNoLongerRunning())
 
 _OPEN: LiteralString = """
@@ -57,9 +59,9 @@ with asked as (
 ), opened as (
   insert into conversational_ai.turns (organization_id, id, conversation_id, agent_version, state, asked_by_kind, asked_by,
   client_message_id,
-                                       idempotency_key, question_digest, runner_id, started_at, expires_at)
+                                       question_digest, runner_id, started_at, expires_at)
   select %(organization)s, %(turn)s, %(conversation)s, published_number, 'running', %(kind)s, %(caller)s, %(client_message)s,
-         %(key)s, %(digest)s, %(runner)s, %(now)s, %(expires)s
+         %(digest)s, %(runner)s, %(now)s, %(expires)s
     from asked where settings is not null
 ), question as (
   insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
@@ -97,6 +99,17 @@ with ended as (
   returning 1
 ) select luneo.require(exists (select 1 from ended), 'turn_not_running')
 """
+_END_TO_BE_ASKED_AGAIN: LiteralString = """
+with freed as (
+  delete from luneo.idempotent_requests where organization_id = %(organization)s and turn_id = %(turn)s
+), ended as (
+  update conversational_ai.turns
+     set state = %(state)s, ended_at = %(now)s, last_sequence = %(sequence)s, failure = %(failure)s, steps = %(steps)s,
+         client_message_id = null
+   where organization_id = %(organization)s and id = %(turn)s and state = 'running'
+  returning 1
+) select luneo.require(exists (select 1 from ended), 'turn_not_running')
+"""
 
 _ANSWER: LiteralString = """
 insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
@@ -111,7 +124,6 @@ select t.*, m.id as message_id, m.content, m.citations, m.complete
 """
 _TURN_BY_ID: LiteralString = _TURN + " and t.id = %(turn)s"
 _TURN_BY_CLIENT_MESSAGE: LiteralString = _TURN + " and t.conversation_id = %(conversation)s and t.client_message_id = %(client_message)s"
-_TURN_BY_KEY: LiteralString = _TURN + " and t.asked_by is not distinct from %(caller)s and t.idempotency_key = %(key)s"
 
 _ABANDONED: LiteralString = """
 select t.organization_id, t.conversation_id, t.id
@@ -126,9 +138,6 @@ insert into conversational_ai.turn_runners (id, heard_at) values (%(runner)s, %(
 excluded.heard_at
 """
 _LEAVE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where id = %(runner)s"
-_FORGET_KEYS: LiteralString = """
-update conversational_ai.turns set idempotency_key = null where idempotency_key is not null and started_at < %(before)s
-"""
 _GONE: LiteralString = "update conversational_ai.turn_runners set heard_at = '-infinity' where heard_at < %(before)s"
 _FORGET: LiteralString = """
 delete from conversational_ai.turn_runners r where heard_at < %(before)s
@@ -157,7 +166,6 @@ class PostgresTurns:
             "kind": caller.kind,
             "caller": caller.id,
             "client_message": question.client_message_id,
-            "key": question.idempotency_key,
             "digest": question.digest,
             "runner": question.runner_id,
             "now": question.asked_at,
@@ -165,6 +173,8 @@ class PostgresTurns:
         }
         async with self._database.pipeline(caller, planned_once=True) as pipeline:
             await self._confirmations.confirm(pipeline)
+            if question.idempotency_key is not None:
+                await claim_for_turn(pipeline, question.idempotency_key, question.turn_id, question.asked_at)
             opened = await pipeline.queue(_OPEN, parameters)
             await self._quotas.reserve(
                 pipeline,
@@ -195,7 +205,7 @@ class PostgresTurns:
         place = {"organization": principal.tenant, "turn": end.turn_id, "conversation": end.conversation_id, "now": end.ended_at}
         async with self._database.pipeline(principal, planned_once=True) as pipeline:
             await pipeline.queue(
-                _END,
+                _END_TO_BE_ASKED_AGAIN if end.may_be_asked_again else _END,
                 {
                     **place,
                     "state": end.state,
@@ -235,23 +245,23 @@ class PostgresTurns:
             raise NotFound("There is no such turn")
         return _record(row)
 
-    async def asked_before(
-        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
-    ) -> TurnRecord | None:
-        """Return the turn asked before under the key, else under the client message id."""
-        parameters = {
-            "organization": principal.tenant,
-            "caller": principal.id,
-            "conversation": conversation_id,
-            "client_message": client_message_id,
-            "key": idempotency_key,
-        }
-        row = None
-        if idempotency_key is not None:
-            row = await self._database.row(principal, _TURN_BY_KEY, parameters)
-        if row is None and client_message_id is not None:
-            row = await self._database.row(principal, _TURN_BY_CLIENT_MESSAGE, parameters)
+    async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
+        """Return the turn that the key stands for; see `Turns.asked_under`."""
+        turn_id = await turn_under(self._database, principal, key, at)
+        if turn_id is None:
+            return None
+        return await self.get(principal, turn_id)
+
+    async def asked_as(self, principal: Principal, conversation_id: UUID, client_message_id: str) -> TurnRecord | None:
+        """Return the turn that the client message id stands for."""
+        place = {"organization": principal.tenant, "conversation": conversation_id, "client_message": client_message_id}
+        row = await self._database.row(principal, _TURN_BY_CLIENT_MESSAGE, place)
         return None if row is None else _record(row)
+
+    async def remember(self, principal: Principal, key: RequestKey, turn_id: UUID, at: datetime) -> None:
+        """Let the key stand for the turn; see `Turns.remember`."""
+        async with self._database.pipeline(principal) as pipeline:
+            await claim_for_turn(pipeline, key, turn_id, at)
 
 
 class PostgresAbandonedTurns:
@@ -277,17 +287,6 @@ class PostgresAbandonedTurns:
     async def runners_are_gone(self, before: datetime) -> None:
         """Say that no process heard before `before` runs turns any more, so that what is left of theirs is failed at the next sweep."""
         await self._platform.rows(Principal.system(None), _GONE, {"before": before})
-
-
-class PostgresTurnKeys:
-    """Forgets keys, as the platform role."""
-
-    def __init__(self, platform: Database) -> None:
-        self._platform = platform
-
-    async def forget(self, before: datetime) -> None:
-        """Forget the keys of turns that began before `before`."""
-        await self._platform.rows(Principal.system(None, name="scheduler"), _FORGET_KEYS, {"before": before})
 
 
 class PostgresTurnRunners:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.citation import Citation
 from shared_kernel.errors import Conflict, LuneoError, Unavailable
 from shared_kernel.principal import Principal
@@ -102,7 +103,7 @@ class PastMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a visitor asks. `digest` identifies the content for repeated requests (SHA-256)."""
+    """What a visitor asks. `digest` identifies the content for repeated messages (SHA-256)."""
 
     turn_id: UUID
     message_id: UUID
@@ -114,7 +115,7 @@ class Question:
     runner_id: UUID
     digest: bytes
     client_message_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: RequestKey | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +194,11 @@ class TurnEnd:
     steps: Mapping[str, float] = field(default_factory=dict)
     last_sequence: int = 0
     ended_at: datetime
+
+    @property
+    def may_be_asked_again(self) -> bool:
+        """Whether the same message, under the same key and client message id, opens a new turn: this one failed and has nothing to show."""
+        return self.state is TurnState.FAILED and self.answer is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

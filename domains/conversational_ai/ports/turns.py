@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
 from shared_kernel.principal import Principal
 
@@ -24,6 +25,8 @@ class Turns(Protocol):
     async def end(self, end: TurnEnd, principal: Principal) -> None:
         """Write how the turn ended, settle or release its reservation, and publish it: all or nothing, in one round trip.
 
+        A turn that may be asked again gives up its idempotency key and its client message id.
+
         Raises `TurnNoLongerRunning` or `ReservationNotOpen` when it was ended before; then nothing is changed.
         """
         ...
@@ -32,10 +35,22 @@ class Turns(Protocol):
         """Return a turn. Raises `NotFound`."""
         ...
 
-    async def asked_before(
-        self, principal: Principal, conversation_id: UUID, *, client_message_id: str | None, idempotency_key: str | None
-    ) -> TurnRecord | None:
-        """Return the turn that this client message id (in the conversation) or idempotency key (of the principal) stands for."""
+    async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
+        """Return the turn that the principal's key stands for at `at`.
+
+        Raises `IdempotencyKeyReused` when the key came with another request, of any kind.
+        """
+        ...
+
+    async def asked_as(self, principal: Principal, conversation_id: UUID, client_message_id: str) -> TurnRecord | None:
+        """Return the turn that the client message id stands for in the conversation."""
+        ...
+
+    async def remember(self, principal: Principal, key: RequestKey, turn_id: UUID, at: datetime) -> None:
+        """Let a key that came with a repetition of the turn's message stand for the turn from now on.
+
+        Raises `TurnAlreadyAsked` when the key stands for something already.
+        """
         ...
 
 
@@ -52,14 +67,6 @@ class AbandonedTurns(Protocol):
 
     async def runners_are_gone(self, before: datetime) -> None:
         """Say that no process heard before `before` runs turns any more; what is left of theirs is found at the next look."""
-        ...
-
-
-class TurnKeys(Protocol):
-    """The idempotency keys of turns, over all organisations."""
-
-    async def forget(self, before: datetime) -> None:
-        """Forget the keys of turns that began before `before`: from then on a key may be used again. The turns themselves stay."""
         ...
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaPeriodMissing
-from contracts.idempotency import IdempotencyInProgress, IdempotencyKeyReused
+from contracts.idempotency import IdempotencyInProgress, RequestKey
 from contracts.rate_limits import RateLimited
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
@@ -47,7 +47,7 @@ class AskQuestion:
     content: str
     requested_by: Principal
     client_message_id: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: RequestKey | None = None
     streamed: bool = True
 
 
@@ -81,6 +81,7 @@ class AskQuestionHandler:
         - The conversation's agent is published, no other turn runs in it, and the quota allows one more answer.
         - The agent answers no more turns in a minute than its plan says; a message that is only repeated is not counted.
         - A repeated idempotency key whose turn still runs is refused; a repeated client message id is followed.
+        - A key that comes with a repeated client message id stands for that turn from then on.
 
         Raises `InvalidInput`, `NotFound`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `RateLimited`,
         `IdempotencyInProgress`, `IdempotencyKeyReused`,
@@ -89,11 +90,13 @@ class AskQuestionHandler:
         question = self._question(command)
         try:
             opened = await self._open(question)
-        except (TurnAlreadyAsked, TurnInProgress, AgentNotPublished, RateLimited):  # the first answer stays, whatever became of the agent
-            before = await self._asked_before(command)
-            if before is None:
-                raise
-            return await self._again(command, question, before)
+        except (TurnAlreadyAsked, TurnInProgress, AgentNotPublished, RateLimited) as refused:  # the first answer stays, whatever comes
+            before = await self._asked_before(question)
+            if before is not None:
+                return await self._again(question.asked_by, before)
+            if isinstance(refused, TurnAlreadyAsked) and question.idempotency_key is not None:
+                raise IdempotencyInProgress from refused  # another request is just claiming the key, or its turn has just failed
+            raise
         running = self.running.start(opened, streamed=command.streamed)
         await asyncio.sleep(0)  # the turn begins now: the model is asked while the response is prepared
         return AskedTurn(question.turn_id, running.stream.follow(), running.outcome, repeated=False)
@@ -132,26 +135,34 @@ class AskQuestionHandler:
                 await self.quotas.open_periods(question.asked_by.tenant)
                 return await self.turns.open(question)
 
-    async def _asked_before(self, command: AskQuestion) -> TurnRecord | None:
-        if command.client_message_id is None and command.idempotency_key is None:
+    async def _asked_before(self, question: Question) -> TurnRecord | None:
+        caller, key = question.asked_by, question.idempotency_key
+        before = None if key is None else await self.turns.asked_under(caller, key, question.asked_at)
+        known = before is not None
+        if not known and question.client_message_id is not None:
+            before = await self.turns.asked_as(caller, question.conversation_id, question.client_message_id)
+        if before is None:
             return None
-        return await self.turns.asked_before(
-            command.requested_by,
-            command.conversation_id,
-            client_message_id=command.client_message_id,
-            idempotency_key=command.idempotency_key,
-        )
-
-    async def _again(self, command: AskQuestion, question: Question, before: TurnRecord) -> AskedTurn:
         if before.question_digest != question.digest:
-            raise IdempotencyKeyReused if command.idempotency_key is not None else ClientMessageIdReused
-        if command.idempotency_key is not None and before.state is TurnState.RUNNING:
+            raise ClientMessageIdReused
+        if key is not None and before.state is TurnState.RUNNING:
             raise IdempotencyInProgress
-        events = await self.follow(command.requested_by, before.id, after=0)
+        if key is not None and not known:
+            await self._remember(caller, key, before.id)
+        return before
+
+    async def _remember(self, caller: Principal, key: RequestKey, turn_id: UUID) -> None:
+        try:
+            await self.turns.remember(caller, key, turn_id, self.clock.now())
+        except TurnAlreadyAsked as error:
+            raise IdempotencyInProgress from error
+
+    async def _again(self, caller: Principal, before: TurnRecord) -> AskedTurn:
+        events = await self.follow(caller, before.id, after=0)
 
         async def outcome() -> TurnOutcome:
             async for _ in events:
                 continue
-            return (await self.turns.get(command.requested_by, before.id)).outcome
+            return (await self.turns.get(caller, before.id)).outcome
 
         return AskedTurn(before.id, events, outcome, repeated=True)

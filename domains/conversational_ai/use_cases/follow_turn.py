@@ -18,7 +18,6 @@ from shared_kernel.principal import Principal
 _LOOK_AGAIN_SECONDS = 1.0
 _IDLE_SECONDS = 5.0
 _LAG_SECONDS = 0.5  # how far the log may be behind an end that was stored
-_FLUSHED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)

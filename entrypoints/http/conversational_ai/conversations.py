@@ -1,5 +1,6 @@
 """Conversations, messages and turns."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from contracts.http.conversations import (
     TurnProblem,
     UsageBody,
 )
+from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.citation import Citation
 from domains.conversational_ai.model.turn import Answer, Failure, TokenUsage, TurnRecord, TurnState
@@ -39,20 +41,22 @@ from domains.conversational_ai.use_cases.orchestrator import problem_fields
 from domains.conversational_ai.use_cases.start_conversation import StartConversation, StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurn, StopTurnHandler
 from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE, wire
-from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of
+from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of, request_digest
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import requires
 from shared_kernel.errors import FieldError, InvalidInput, Unavailable
 from shared_kernel.principal import Principal
 
 _TAGS = ["Conversations"]
+_ASK_AGAIN_SECONDS = 2
+_LOOK_AGAIN_SECONDS = 1
 
 
 class _TurnFailed(Unavailable):
-    """A turn ended without an answer; carries the code of what went wrong."""
+    """A turn ended without a whole answer; carries the code of what went wrong."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.detail)
+    def __init__(self, failure: Failure, **extra: object) -> None:
+        super().__init__(failure.detail, **extra)
         self.code = failure.code  # type: ignore[misc]
         self.title = failure.title  # type: ignore[misc]
 
@@ -149,20 +153,21 @@ async def ask(
 
     The turn goes on when the client leaves; `GET /turns/{id}/events` resumes its stream.
     """
+    key, streamed = key_of(request.headers), _wants_stream(request)
     asked = await handler(
         AskQuestion(
             conversation_id=conversation_id,
             content=data.content,
             client_message_id=data.client_message_id,
-            idempotency_key=key_of(request.headers),
-            streamed=_wants_stream(request),
+            idempotency_key=None if key is None else RequestKey(key, request_digest(request.scope["path"], await request.body())),
+            streamed=streamed,
             requested_by=principal,
         )
     )
     headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
-    if _wants_stream(request):
+    if streamed:
         return Stream(wire(asked.events), media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
-    return Response(await _whole(asked, conversation_id), headers=headers, media_type="application/json")
+    return Response(await _whole(asked, conversation_id, headers), headers=headers, media_type="application/json")
 
 
 @get("/turns/{turn_id:uuid}", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
@@ -192,7 +197,17 @@ async def stop_turn(turn_id: FromPath[UUID], principal: NamedDependency[Principa
 
 
 def _wants_stream(request: Request[Principal, Any, Any]) -> bool:
-    return MEDIA_TYPE in request.headers.get("accept", "").lower()
+    accept = request.headers.get("accept", "").lower()
+    return MEDIA_TYPE in accept and ("q=0" not in accept or not _refused(MEDIA_TYPE, accept))
+
+
+def _refused(media_type: str, accept: str) -> bool:
+    """Tell whether `accept` gives the media type the weight 0 (RFC 9110, section 12.4.2)."""
+    for choice in accept.split(","):
+        name, *parameters = (part.strip() for part in choice.split(";"))
+        if name == media_type:
+            return any(p.startswith("q=0") and not p.removeprefix("q=").strip("0.") for p in parameters)
+    return False
 
 
 def _last_event_id(request: Request[Principal, Any, Any]) -> int:
@@ -202,13 +217,17 @@ def _last_event_id(request: Request[Principal, Any, Any]) -> int:
     return int(value)
 
 
-async def _whole(asked: AskedTurn, conversation_id: UUID) -> TurnAnswer:
-    """Wait for the turn's end and return its answer. Raises the turn's problem when it failed."""
+async def _whole(asked: AskedTurn, conversation_id: UUID, headers: Mapping[str, str]) -> TurnAnswer:
+    """Wait for the turn's end and return its answer. Raises the turn's problem, with `headers`, when it failed.
+
+    The problem says when to send the request again where that asks anew; after a part of an answer it would only be told again.
+    """
     outcome = await asked.outcome()
     if outcome.failure is not None:
-        raise _TurnFailed(outcome.failure)
+        again = {"retry_after": _ASK_AGAIN_SECONDS} if outcome.failure.retryable and outcome.answer is None else {}
+        raise _TurnFailed(outcome.failure, headers=headers, **again)
     if outcome.state is TurnState.RUNNING:
-        raise Unavailable("The turn's end is not known yet")
+        raise Unavailable("The turn's end is not known yet", headers=headers, retry_after=_LOOK_AGAIN_SECONDS)
     return TurnAnswer(
         turn_id=asked.turn_id,
         conversation_id=conversation_id,

@@ -1,15 +1,11 @@
 """Postgres keeps the contract of turns; what only a real database can show stands below."""
 
 import asyncio
-from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from adapters.postgres.conversational_ai.turns import PostgresTurnKeys
 from contracts.billing.errors import QuotaExceeded
-from domains.conversational_ai.model.turn import OpenedTurn, TurnAlreadyAsked, TurnInProgress, TurnNoLongerRunning
-from shared_kernel.identifiers import new_id
+from domains.conversational_ai.model.turn import OpenedTurn, TurnInProgress, TurnNoLongerRunning
 from tests.integration.turns.conftest import PostgresTurnWorld
 from tests.port_contracts.turns import FREE_MESSAGES, TurnsContract
 
@@ -69,26 +65,3 @@ async def test_a_turn_is_opened_and_ended_in_one_transaction_each(world: Postgre
     )
     assert rows[0]["transactions"] == 1
     assert rows[0]["rows"] >= 6
-
-
-async def test_a_client_message_id_of_one_conversation_is_found_in_no_other_organisation(world: PostgresTurnWorld) -> None:
-    caller, stranger = await world.caller(), await world.caller()
-    question = world.question(caller, await world.conversation(caller), client_message_id="m", idempotency_key="k")
-    await world.turns.open(question)
-    found = await world.turns.asked_before(stranger, new_id(), client_message_id="m", idempotency_key="k")
-    assert found is None
-
-
-async def test_an_idempotency_key_may_be_used_again_when_its_day_is_over(world: PostgresTurnWorld) -> None:
-    caller = await world.caller()
-    question = replace(world.question(caller, await world.conversation(caller)), idempotency_key="daily")
-    await world.turns.open(question)
-    await world.turns.end(world.completed(question), caller)
-    keys = PostgresTurnKeys(world.platform)
-    await keys.forget(question.asked_at)
-    again = replace(world.question(caller, question.conversation_id), idempotency_key="daily")
-    with pytest.raises(TurnAlreadyAsked):
-        await world.turns.open(again)
-    await keys.forget(question.asked_at + timedelta(seconds=1))
-    assert isinstance(await world.turns.open(again), OpenedTurn)
-    assert (await world.turns.get(caller, question.turn_id)).answer is not None

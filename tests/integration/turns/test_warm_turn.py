@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from shared_kernel.identifiers import new_id
 from tests.fixtures.app import Caller, Site, open_site, site_settings
 from tests.fixtures.postgres_wire import Wire, counted_wire
 from tests.fixtures.scale import grow, sequential_scans
@@ -23,12 +24,14 @@ async def wire(database_url: str) -> AsyncIterator[Wire]:
         yield wire
 
 
-async def counted(wire: Wire, asking: Caller, conversation_id: str) -> tuple[int, int]:
+async def counted(wire: Wire, asking: Caller, conversation_id: str, *, keyed: bool = False) -> tuple[int, int]:
     """Return the round trips and statements of one warm turn; a heartbeat may fall into some of them."""
     found = []
     for _ in range(TURNS):
         wire.reset()
-        await asking.made(f"/conversations/{conversation_id}/messages", {"content": "How much is the Pro plan?"})
+        headers = {"idempotency_key": str(new_id())} if keyed else {}
+        answer = await asking("POST", f"/conversations/{conversation_id}/messages", {"content": "How much is the Pro plan?"}, **headers)
+        assert answer.is_success, answer.text
         found.append((wire.round_trips, wire.statements))
     return min(found)
 
@@ -47,9 +50,11 @@ async def test_a_warm_turn_takes_four_round_trips_at_most_however_much_is_stored
         conversation_id = await site.conversation(owner, agent_id)
         key = await site.api_key(owner, ["conversations:reply"])
         await counted(wire, key, conversation_id)
+        under_a_key = await counted(wire, key, conversation_id, keyed=True)
         by_person, by_key = [await counted(wire, caller, conversation_id) for caller in (owner, key)]
     assert (by_person[0], by_key[0]) == (2, 3), "a person is confirmed where the turn opens, a key's call is metered by itself"
     assert max(by_person[0], by_key[0]) <= ROUND_TRIPS
+    assert under_a_key == (by_key[0], by_key[1] + 1), "a key is claimed by one more statement of the same round trip"
 
     grow(superuser_url, organization=owner.organization_id, agent=UUID(agent_id), conversation=UUID(conversation_id), copies=COPIES)
     before = sequential_scans(superuser_url)

@@ -517,12 +517,25 @@ class TestAskedAgain:
         await until(pause.reached)
         second = await replica.ask(house.message(client_message_id="m-1"))
         with pytest.raises(IdempotencyInProgress):
-            await replica.ask(house.message(idempotency_key="k-1"))
+            await replica.ask(house.message(client_message_id="m-1", idempotency_key="k-1"))
         pause.go_on.set()
         assert said(await answered(second)) == said(await answered(first)) == "Nine euros."
-        third = await replica.ask(house.message(idempotency_key="k-1"))
+        third = await replica.ask(house.message(client_message_id="m-1", idempotency_key="k-1"))
         assert (third.turn_id, third.repeated) == (first.turn_id, True)
         assert await house.books() == (1, 0)
+
+    async def test_a_key_that_comes_with_a_known_message_id_is_remembered(self) -> None:
+        house = await TurnHouse.make(["Nine."])
+        replica = house.replica()
+        first = await replica.ask(house.message(client_message_id="m-1"))
+        await answered(first)
+        for _ in range(2):
+            again = await replica.ask(house.message(client_message_id="m-1", idempotency_key="k-1"))
+            assert (again.turn_id, again.repeated) == (first.turn_id, True)
+        for other in (house.message("Else", idempotency_key="k-1"), house.message(client_message_id="m-2", idempotency_key="k-1")):
+            with pytest.raises(IdempotencyKeyReused):
+                await replica.ask(other)
+        assert len(house.model.requests) == 1
 
     async def test_with_another_content_is_refused(self) -> None:
         house = await TurnHouse.make(["Nine."])
@@ -537,14 +550,26 @@ class TestAskedAgain:
             await replica.ask(house.message(conversation_id=other, idempotency_key="k-1"))
         assert await house.books() == (1, 0)
 
-    async def test_a_failed_turn_is_told_again_as_it_was(self) -> None:
-        house = await TurnHouse.make([ModelTimedOut("slow")], ["Nine."])
+    @pytest.mark.parametrize("said", [{"idempotency_key": "k-1"}, {"client_message_id": "m-1"}])
+    async def test_a_turn_that_failed_without_an_answer_is_asked_again(self, said: dict[str, str]) -> None:
+        house = await TurnHouse.make([ModelTimedOut("late")], ["Nine."])
+        replica = house.replica()
+        first = await replica.ask(house.message(**said))
+        assert names(await answered(first))[-1] == "turn.failed"
+        again = await replica.ask(house.message(**said))
+        assert (again.repeated, names(await answered(again))[-1]) == (False, "turn.completed")
+        assert again.turn_id != first.turn_id
+        assert (await replica.ask(house.message(**said))).turn_id == again.turn_id
+
+    async def test_a_turn_that_failed_after_a_part_is_told_again_as_it_was(self) -> None:
+        house = await TurnHouse.make(["Half", ModelTimedOut("late")])
         replica = house.replica()
         first = await replica.ask(house.message(idempotency_key="k-1"))
-        assert names(await answered(first))[-1] == "turn.failed"
+        told_first = await answered(first)
         again = await replica.ask(house.message(idempotency_key="k-1"))
-        assert names(await answered(again))[-1] == "turn.failed"
-        assert len(house.model.requests) == 1
+        assert again.repeated
+        assert fields((await answered(again))[-1])["problem"] == fields(told_first[-1])["problem"]
+        assert (await again.outcome()).failure == (await first.outcome()).failure
 
     async def test_ten_times_at_once_runs_once(self) -> None:
         house = await TurnHouse.make(["Nine."])
@@ -680,6 +705,22 @@ class TestFollowed:
         pause.go_on.set()
         whole = await answered(asked)
         assert await follower == whole[1:]
+
+    async def test_one_that_was_asked_whole_is_told_where_it_runs_and_elsewhere_its_end_alone(self) -> None:
+        pause = Pause()
+        house = await TurnHouse.make(["Nine ", pause, "euros."])
+        here, elsewhere = house.replica(), house.replica()
+        asked = await here.ask(house.message(streamed=False))
+        await until(pause.reached)
+        beside = asyncio.create_task(_follow(house, here.follow, asked.turn_id, 0))
+        await asyncio.sleep(0)
+        pause.go_on.set()
+        whole = await beside
+        assert names(whole) == WHOLE
+        await settled()
+        assert not await house.log.exists(house.caller.tenant, asked.turn_id)
+        for replica in (here, elsewhere):
+            assert await told(await replica.follow(house.caller, asked.turn_id, after=0)) == whole[-2:]
 
     @pytest.mark.parametrize("after", [0, 3])
     async def test_the_end_that_a_sweeper_wrote_is_told(self, after: int) -> None:

@@ -34,7 +34,7 @@ from tests.fakes.turns import (
 )
 from tests.port_contracts.quotas import MovableClock
 from tests.port_contracts.test_turns_in_memory import InMemoryTurnWorld
-from tests.port_contracts.turns import answering_agent
+from tests.port_contracts.turns import answering_agent, request_key
 
 SOON = 5.0
 LIMIT, GRACE = timedelta(seconds=120), timedelta(seconds=30)
@@ -122,7 +122,10 @@ class TurnHouse:
         return FailAbandonedTurnsHandler(runners, self.turns, self.clock, silence=timedelta(seconds=20))
 
     def message(self, content: str = "How much?", **said: Any) -> AskQuestion:
-        """Return a message of the caller."""
+        """Return a message of the caller; an `idempotency_key` comes with a request that holds just this."""
+        key = said.pop("idempotency_key", None)
+        if key is not None:
+            said["idempotency_key"] = request_key(key, f"{said} {content}")
         return AskQuestion(
             conversation_id=said.pop("conversation_id", self.conversation_id),
             content=content,
