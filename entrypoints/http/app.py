@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import msgspec
 from dishka import AsyncContainer
 from litestar import Litestar, Request, Router
-from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
@@ -20,6 +19,7 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
 from entrypoints.http import problems
 from entrypoints.http.access import AccessControl, RateLimitSettings
+from entrypoints.http.cors import CrossOrigin
 from entrypoints.http.description import PublishedDescription
 from entrypoints.http.edge import Edge
 from entrypoints.http.idempotency import Idempotency
@@ -107,13 +107,6 @@ def create_app(
             msgspec.DecodeError: problems.handle,
             Exception: problems.handle,
         },
-        cors_config=CORSConfig(
-            allow_origins=list(settings.cors_origins),
-            allow_credentials=True,
-            allow_headers=["authorization", "content-type", "x-csrf-token", "idempotency-key", "luneo-organization", "last-event-id"],
-        )
-        if settings.cors_origins
-        else None,
         lifespan=[run],
         request_max_body_size=MAXIMUM_BODY_BYTES,
         logging_config=None,
@@ -132,5 +125,6 @@ def create_app(
         debug=False,
         pdb_on_exception=False,
     )
-    edge = Edge(app, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)
+    inside = CrossOrigin(app, settings.cors_origins) if settings.cors_origins else app
+    edge = Edge(inside, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)
     return Served(edge, app)
