@@ -341,7 +341,13 @@ class InMemoryIdentityReading:
         if found is None:
             raise NotFound
         return OrganizationRow(
-            id=found.id, name=found.name, slug=found.slug, locale=found.locale, status=found.status, created_at=found.created_at
+            id=found.id,
+            name=found.name,
+            slug=found.slug,
+            locale=found.locale,
+            status=found.status,
+            created_at=found.created_at,
+            version=found.version,
         )
 
     async def members(self, principal: Principal, page: PageRequest) -> Page[MemberRow]:
@@ -398,7 +404,13 @@ class InMemoryIdentityReading:
     def _member(self, member: Membership) -> MemberRow:
         user = next(u for u in self.store.all(User) if u.id == member.user_id)
         return MemberRow(
-            id=member.id, user_id=user.id, email=user.email, full_name=user.full_name, role=member.role, joined_at=member.joined_at
+            id=member.id,
+            user_id=user.id,
+            email=user.email,
+            full_name=user.full_name,
+            role=member.role,
+            joined_at=member.joined_at,
+            version=member.version,
         )
 
 

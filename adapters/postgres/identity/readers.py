@@ -21,7 +21,7 @@ T = TypeVar("T", MemberRow, ApiKeyRow)
 
 _ACCOUNT: LiteralString = "select id, email, full_name, locale, password_hash, platform_admin from identity.users "
 _MEMBER: LiteralString = """
-select m.id, m.user_id, u.email, u.full_name, m.role, m.joined_at
+select m.id, m.user_id, u.email, u.full_name, m.role, m.joined_at, m.version
   from identity.memberships m join identity.users u on u.id = m.user_id
  where m.organization_id = %(organization)s
 """
@@ -90,7 +90,7 @@ class PostgresIdentityReading:
         """Read the organisation acted for."""
         row = await self.database.row(
             principal,
-            "select id, name, slug, locale, status, created_at from identity.organizations where id = %s",
+            "select id, name, slug, locale, status, created_at, version from identity.organizations where id = %s",
             (principal.tenant,),
         )
         if row is None:

@@ -23,6 +23,7 @@ class OrganizationRow:
     locale: Locale
     status: OrganizationStatus
     created_at: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class MemberRow:
     full_name: str
     role: Role
     joined_at: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

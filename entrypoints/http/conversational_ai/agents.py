@@ -161,10 +161,14 @@ async def archive_agent(agent_id: FromPath[UUID], principal: NamedDependency[Pri
 @post("/agents/{agent_id:uuid}/publish", status_code=200, opt=requires(Permission.AGENTS_PUBLISH), tags=_TAGS)
 @inject
 async def publish_agent(
-    agent_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[PublishAgentHandler]
+    agent_id: FromPath[UUID],
+    request: Request[Principal, Any, Any],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[PublishAgentHandler],
 ) -> Response[AgentBody]:
     """Make the draft the version that answers. A 422 names every field that is not ready."""
-    return _agent(await handler(PublishAgent(agent_id=agent_id, requested_by=principal)))
+    expected = expected_version(request.headers.get("if-match"))
+    return _agent(await handler(PublishAgent(agent_id=agent_id, expected_version=expected, requested_by=principal)))
 
 
 @get("/agents/{agent_id:uuid}/versions", opt=requires(Permission.AGENTS_VIEW), tags=_TAGS)
@@ -198,11 +202,13 @@ async def list_versions(
 async def roll_back_agent(
     agent_id: FromPath[UUID],
     data: JSONBody[RollBackBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[RollBackAgentHandler],
 ) -> Response[AgentBody]:
     """Let an earlier published version answer again; the draft stays."""
-    return _agent(await handler(RollBackAgent(agent_id=agent_id, number=data.version, requested_by=principal)))
+    expected = expected_version(request.headers.get("if-match"))
+    return _agent(await handler(RollBackAgent(agent_id=agent_id, number=data.version, expected_version=expected, requested_by=principal)))
 
 
 @put("/agents/{agent_id:uuid}/knowledge-bases", opt=requires(Permission.AGENTS_EDIT), tags=_TAGS)
@@ -210,12 +216,20 @@ async def roll_back_agent(
 async def attach_knowledge(
     agent_id: FromPath[UUID],
     data: JSONBody[AttachKnowledgeBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[AttachKnowledgeHandler],
 ) -> Response[AgentBody]:
     """Answer from exactly these knowledge bases, at once and without publishing."""
     return _agent(
-        await handler(AttachKnowledge(agent_id=agent_id, knowledge_base_ids=tuple(data.knowledge_base_ids), requested_by=principal))
+        await handler(
+            AttachKnowledge(
+                agent_id=agent_id,
+                knowledge_base_ids=tuple(data.knowledge_base_ids),
+                expected_version=expected_version(request.headers.get("if-match")),
+                requested_by=principal,
+            )
+        )
     )
 
 

@@ -55,6 +55,7 @@ from domains.identity.use_cases.revoke_api_key import RevokeApiKey, RevokeApiKey
 from domains.identity.use_cases.switch_organization import SwitchOrganization, SwitchOrganizationHandler
 from domains.identity.use_cases.update_organization import UpdateOrganization, UpdateOrganizationHandler
 from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
+from entrypoints.http.etags import etag, expected_version
 from entrypoints.http.idempotency import KEY_OF_A_PERSON, OWN_IDEMPOTENCY
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.paging import page_request
@@ -242,17 +243,26 @@ async def list_organizations(principal: NamedDependency[Principal], directory: F
     return PlaceList(items=[_place(place) for place in await directory.places(principal.id)])
 
 
+@get("/organizations/current", opt=requires(Permission.SETTINGS_VIEW), tags=_ORGANIZATIONS)
+@inject
+async def get_organization(principal: NamedDependency[Principal], reading: FromDishka[IdentityReading]) -> Response[OrganizationBody]:
+    """Return the organisation acted for."""
+    return _organization(await reading.organization(principal))
+
+
 @patch("/organizations/current", opt=requires(Permission.SETTINGS_MANAGE), tags=_ORGANIZATIONS)
 @inject
 async def update_organization(
     data: JSONBody[UpdateOrganizationBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[UpdateOrganizationHandler],
     reading: FromDishka[IdentityReading],
-) -> OrganizationBody:
-    """Change name or language of the organisation acted for."""
+) -> Response[OrganizationBody]:
+    """Change name or language of the organisation acted for. `If-Match` guards against overwriting somebody else's change."""
     locale = None if data.locale is None else Locale(data.locale)
-    await handler(UpdateOrganization(name=data.name, locale=locale, requested_by=principal))
+    expected = expected_version(request.headers.get("if-match"))
+    await handler(UpdateOrganization(name=data.name, locale=locale, expected_version=expected, requested_by=principal))
     return _organization(await reading.organization(principal))
 
 
@@ -289,23 +299,30 @@ async def list_members(
 
 @get("/members/{member_id:uuid}", opt=requires(Permission.TEAM_VIEW), tags=_ORGANIZATIONS)
 @inject
-async def get_member(member_id: FromPath[UUID], principal: NamedDependency[Principal], reading: FromDishka[IdentityReading]) -> MemberBody:
+async def get_member(
+    member_id: FromPath[UUID], principal: NamedDependency[Principal], reading: FromDishka[IdentityReading]
+) -> Response[MemberBody]:
     """Return one member."""
-    return _member(await reading.member(principal, member_id))
+    return _one_member(await reading.member(principal, member_id))
 
 
 @patch("/members/{member_id:uuid}", opt=requires(Permission.TEAM_MANAGE_ROLES), tags=_ORGANIZATIONS)
 @inject
-async def change_member(
+async def change_member(  # noqa: PLR0917 - Litestar passes every argument by name
     member_id: FromPath[UUID],
     data: JSONBody[ChangeMemberBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[ChangeMemberRoleHandler],
     reading: FromDishka[IdentityReading],
-) -> MemberBody:
-    """Give a member another role, from their next request on. 409 `last_owner_must_stay` for the last owner."""
-    await handler(ChangeMemberRole(member_id=member_id, role=data.role, requested_by=principal))
-    return _member(await reading.member(principal, member_id))
+) -> Response[MemberBody]:
+    """Give a member another role, from their next request on. 409 `last_owner_must_stay` for the last owner.
+
+    `If-Match` guards against overwriting somebody else's change.
+    """
+    expected = expected_version(request.headers.get("if-match"))
+    await handler(ChangeMemberRole(member_id=member_id, role=data.role, expected_version=expected, requested_by=principal))
+    return _one_member(await reading.member(principal, member_id))
 
 
 @delete("/members/{member_id:uuid}", opt=requires(Permission.TEAM_REMOVE), tags=_ORGANIZATIONS)
@@ -378,10 +395,17 @@ def _language(locale: str | None) -> Locale:
     return Locale(language) if language in {known.value for known in Locale} else Locale.ENGLISH
 
 
-def _organization(row: OrganizationRow) -> OrganizationBody:
-    return OrganizationBody(
-        id=row.id, name=row.name, slug=row.slug, locale=row.locale.value, status=row.status.value, created_at=row.created_at
+def _organization(row: OrganizationRow) -> Response[OrganizationBody]:
+    body = OrganizationBody(
+        id=row.id,
+        name=row.name,
+        slug=row.slug,
+        locale=row.locale.value,
+        status=row.status.value,
+        created_at=row.created_at,
+        version=row.version,
     )
+    return Response(body, headers=etag(row.version))
 
 
 def _place(place: Place) -> PlaceBody:
@@ -397,7 +421,19 @@ def _place(place: Place) -> PlaceBody:
 
 
 def _member(row: MemberRow) -> MemberBody:
-    return MemberBody(id=row.id, user_id=row.user_id, email=row.email, full_name=row.full_name, role=row.role, joined_at=row.joined_at)
+    return MemberBody(
+        id=row.id,
+        user_id=row.user_id,
+        email=row.email,
+        full_name=row.full_name,
+        role=row.role,
+        joined_at=row.joined_at,
+        version=row.version,
+    )
+
+
+def _one_member(row: MemberRow) -> Response[MemberBody]:
+    return Response(_member(row), headers=etag(row.version))
 
 
 def _api_key(row: ApiKeyRow) -> ApiKeyBody:
@@ -426,6 +462,7 @@ route_handlers: list[ControllerRouterHandler] = [
     end_session,
     create_organization,
     list_organizations,
+    get_organization,
     update_organization,
     switch_organization,
     list_members,
