@@ -1,9 +1,10 @@
 """Agents, templates and knowledge over HTTP."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from contracts.http.base import Request, Response
@@ -163,7 +164,7 @@ class AgentVersionList(Response, frozen=True):
 class RollBackBody(Request, frozen=True):
     """Which published version shall answer again."""
 
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class AttachKnowledgeBody(Request, frozen=True):
