@@ -36,10 +36,10 @@ class AgentTemplateBody(Response, frozen=True):
 
 
 class AgentTemplateList(Response, frozen=True):
-    """All templates."""
+    """Templates, always in the same order."""
 
     items: list[AgentTemplateBody]
-    next_cursor: str | None = None
+    next_cursor: str | None
 
 
 class RetrievalChanges(Request, frozen=True):

@@ -122,10 +122,10 @@ class DeviceBody(Response, frozen=True):
 
 
 class DeviceList(Response, frozen=True):
-    """Signed-in devices, the one last seen first."""
+    """Signed-in devices, the newest sign-in first."""
 
     items: list[DeviceBody]
-    next_cursor: None = None
+    next_cursor: str | None
 
 
 class CreateOrganizationBody(Request, frozen=True):
@@ -170,7 +170,7 @@ class PlaceList(Response, frozen=True):
     """One's own organisations, the one joined first at the top."""
 
     items: list[PlaceBody]
-    next_cursor: None = None
+    next_cursor: str | None
 
 
 class MemberBody(Response, frozen=True):

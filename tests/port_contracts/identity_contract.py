@@ -330,8 +330,13 @@ class IdentityContract:
             assert len({owner.session_id, one.session_id, two.session_id}) == 3
             assert one.organization == owner.organization
             assert one.refresh_expires_at - house.clock.now() > timedelta(days=29)
-            seen = await house.reading.sessions(await house.principal(one), at=house.clock.now())
-            assert {s.id for s in seen} == {owner.session_id, one.session_id, two.session_id}
+            principal, now = await house.principal(one), house.clock.now()
+            newest = await house.reading.sessions(principal, PageRequest(limit=2), at=now)
+            oldest = await house.reading.sessions(principal, PageRequest(newest.next_cursor, 2), at=now)
+            assert [s.id for s in (*newest.items, *oldest.items)] == [two.session_id, one.session_id, owner.session_id]
+            assert oldest.next_cursor is None
+            with pytest.raises(InvalidInput):
+                await house.reading.sessions(principal, PageRequest("nonsense"), at=now)
 
     async def test_a_wrong_password_and_an_unknown_address_are_one_answer(self) -> None:
         async with self.open() as house:

@@ -107,6 +107,6 @@ class IdentityReading(Protocol):
         """Return one API key. Raises `NotFound`."""
         ...
 
-    async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
-        """Return the devices on which the person is signed in, the one last seen first."""
+    async def sessions(self, principal: Principal, page: PageRequest, *, at: datetime) -> Page[SessionRow]:
+        """Return the devices on which the person is signed in, newest first. Raises `InvalidInput` for a cursor that is not ours."""
         ...

@@ -39,8 +39,9 @@ from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentH
 from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
 from entrypoints.http.etags import etag, expected_version
-from entrypoints.http.paging import page_request
+from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import requires
+from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
 
 _TAGS = ["Agents"]
@@ -58,8 +59,9 @@ _PLAIN = (
 
 
 @get("/agent-templates", opt=requires(Permission.AGENTS_VIEW), tags=_TAGS, sync_to_thread=False)
-def list_templates() -> AgentTemplateList:
+def list_templates(cursor: FromQuery[str | None] = None, limit: FromQuery[int] = DEFAULT_LIMIT) -> AgentTemplateList:
     """List what agents can start from, in every language."""
+    page = page_of(TEMPLATES, page_request(cursor, limit), key=lambda template: template.slug)
     return AgentTemplateList(
         items=[
             AgentTemplateBody(
@@ -78,8 +80,9 @@ def list_templates() -> AgentTemplateList:
                     for language, texts in template.texts.items()
                 },
             )
-            for template in TEMPLATES
-        ]
+            for template in page.items
+        ],
+        next_cursor=page.next_cursor,
     )
 
 

@@ -58,10 +58,12 @@ from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHand
 from entrypoints.http.etags import etag, expected_version
 from entrypoints.http.idempotency import KEY_OF_A_PERSON, OWN_IDEMPOTENCY
 from entrypoints.http.identity.sessions import SessionAnswers
-from entrypoints.http.paging import page_request
+from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import public, requires, signed_in
+from entrypoints.http.times import in_utc
 from shared_kernel.clock import Clock
 from shared_kernel.errors import FieldError, InvalidInput, Unauthenticated
+from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
 
 _SIGN_IN = ["Sign-in"]
@@ -192,10 +194,14 @@ async def me(
 @get("/auth/sessions", opt=signed_in("one's own devices", when_suspended=True), tags=_SIGN_IN)
 @inject
 async def list_sessions(
-    principal: NamedDependency[Principal], reading: FromDishka[IdentityReading], clock: FromDishka[Clock]
+    principal: NamedDependency[Principal],
+    reading: FromDishka[IdentityReading],
+    clock: FromDishka[Clock],
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = DEFAULT_LIMIT,
 ) -> DeviceList:
-    """List the devices on which the caller is signed in."""
-    rows = await reading.sessions(principal, at=clock.now())
+    """List the devices on which the caller is signed in, the newest sign-in first."""
+    page = await reading.sessions(principal, page_request(cursor, limit), at=clock.now())
     return DeviceList(
         items=[
             DeviceBody(
@@ -208,8 +214,9 @@ async def list_sessions(
                 last_seen_at=row.last_seen_at,
                 expires_at=row.expires_at,
             )
-            for row in rows
-        ]
+            for row in page.items
+        ],
+        next_cursor=page.next_cursor,
     )
 
 
@@ -236,11 +243,18 @@ async def create_organization(
 
 @get("/organizations", opt=signed_in("one's own organisations", when_suspended=True), tags=_ORGANIZATIONS)
 @inject
-async def list_organizations(principal: NamedDependency[Principal], directory: FromDishka[Directory]) -> PlaceList:
+async def list_organizations(
+    principal: NamedDependency[Principal],
+    directory: FromDishka[Directory],
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = DEFAULT_LIMIT,
+) -> PlaceList:
     """List the organisations that the caller is a member of."""
     if principal.id is None:
         raise Unauthenticated
-    return PlaceList(items=[_place(place) for place in await directory.places(principal.id)])
+    places = await directory.places(principal.id)
+    page = page_of(places, page_request(cursor, limit), key=lambda place: str(place.organization_id))
+    return PlaceList(items=[_place(place) for place in page.items], next_cursor=page.next_cursor)
 
 
 @get("/organizations/current", opt=requires(Permission.SETTINGS_VIEW), tags=_ORGANIZATIONS)
@@ -360,10 +374,9 @@ async def create_api_key(
     data: JSONBody[CreateApiKeyBody], principal: NamedDependency[Principal], handler: FromDishka[CreateApiKeyHandler]
 ) -> CreatedApiKeyBody:
     """Make an API key; the whole key is in this answer alone. 402 `feature_not_in_plan` when the plan has no API access."""
-    if data.expires_at is not None and data.expires_at.tzinfo is None:
-        raise InvalidInput(FieldError("expires_at", "no_time_zone", "give the time with its offset, such as 2030-01-31T12:00:00Z"))
+    expires_at = in_utc("expires_at", data.expires_at)
     made = await handler(
-        CreateApiKey(name=data.name, scopes=data.scopes, expires_at=data.expires_at, sandbox=data.sandbox, requested_by=principal)
+        CreateApiKey(name=data.name, scopes=data.scopes, expires_at=expires_at, sandbox=data.sandbox, requested_by=principal)
     )
     return CreatedApiKeyBody(
         id=made.id,
