@@ -242,6 +242,27 @@ async def test_a_credential_that_is_none_is_refused_everywhere(site: Site, crede
             assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_what_is_changed_by_cookie_needs_the_sessions_token_but_a_refresh(site: Site) -> None:
+    shop = await site.shop()
+    async with httpx.AsyncClient(transport=site.client._transport, base_url=str(site.client.base_url)) as browser:
+        body = {"email": shop.owner.email, "password": PASSWORD}
+        token = (await browser.post("/api/v1/auth/login", json=body)).json()["csrf_token"]
+        tried = set()
+        for route in described(site.app):
+            if not route.in_api or route.method == "GET" or route.access.who == "public":
+                continue
+            for headers in ({}, {"x-csrf-token": "wrong"}):
+                sent = example(route, shop)
+                answer = await browser.request(route.method, f"/api/v1{route.path(shop.ids())}", json=sent, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed"), route
+            tried.add(route.name)
+        assert tried >= {"log_out", "end_session", "create_agent", "ask"}
+        refreshed = await browser.post("/api/v1/auth/refresh")
+        assert (refreshed.status_code, refreshed.json()["csrf_token"]) == (200, token), "the page that lost the token has it again"
+        assert all("samesite=lax" in cookie.lower() for cookie in refreshed.headers.get_list("set-cookie"))
+        assert (await browser.post("/api/v1/auth/logout", headers={"x-csrf-token": token})).status_code == 204
+
+
 async def test_what_has_a_version_carries_it_as_its_etag_and_is_changed_only_at_the_version_that_is_named(site: Site) -> None:
     crew = await Crew.of(site)
     shown, guarded = set(), set()

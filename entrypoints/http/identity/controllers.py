@@ -140,7 +140,8 @@ async def refresh(
 ) -> SessionAnswer:
     """Exchange a refresh token, from the body or else from the cookie, for its successors.
 
-    For 30 seconds the same token gives the very same successors; used again later, it ends the session.
+    For 30 seconds the same token gives the very same successors; used again later, it ends the session. The cookie alone is enough, without
+    `X-CSRF-Token`: a page of another origin that was opened again could not get it, and all that a forged refresh does is rotate.
     """
     if data is not None and data.refresh_token is not None:
         token, kind = data.refresh_token, SessionKind.TOKEN
