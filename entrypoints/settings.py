@@ -8,6 +8,7 @@ prefix, lower case), else from the default.
 import json
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -20,6 +21,9 @@ from urllib.parse import urlsplit
 PREFIX = "LUNEO_"
 FILE_VARIABLE = "LUNEO_SETTINGS_FILE"
 _MINIMUM_SECRET_LENGTH = 32
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
+_PORTS = 65536
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class SettingsError(Exception):
@@ -106,6 +110,19 @@ def _list(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _origins(value: str) -> tuple[str, ...]:
+    origins = _list(value)
+    for origin in origins:
+        found = _ORIGIN.fullmatch(origin)
+        if (
+            found is None
+            or (found["scheme"], found["port"]) in {("https", "443"), ("http", "80")}
+            or not 0 < int(found["port"] or 1) < _PORTS
+        ):
+            raise ValueError(f"{origin!r} must be an origin as browsers send it: https://host or https://host:port, in lower case, no path")
+    return origins
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         parts = urlsplit(value)
@@ -150,7 +167,7 @@ class Settings:
     host: str = _setting(_text, "127.0.0.1")
     port: int = _setting(_number, 8000)
     trusted_proxies: tuple[str, ...] = _setting(_networks, ())
-    cors_origins: tuple[str, ...] = _setting(_list, ())
+    cors_origins: tuple[str, ...] = _setting(_origins, ())
 
     database_url: str = _setting(_url("postgresql", "postgresql+psycopg"), secret=True)
     migration_database_url: str | None = _setting(_url("postgresql", "postgresql+psycopg"), None, secret=True)
@@ -246,7 +263,7 @@ class Settings:
         return settings
 
     def _contradictions(self) -> list[str]:
-        problems = []
+        problems = self._cleartext_origins()
         if any(len(key) < _MINIMUM_SECRET_LENGTH for key in self.secret_key):
             problems.append(f"LUNEO_SECRET_KEY: each key needs at least {_MINIMUM_SECRET_LENGTH} characters")
         if not 1 <= self.port <= 65535:  # noqa: PLR2004 - the range of ports
@@ -261,11 +278,17 @@ class Settings:
         if self.mode is Mode.PRODUCTION:
             if any(key.startswith(GENERATED) for key in self.secret_key):
                 problems.append("LUNEO_SECRET_KEY: production refuses a secret that `luneo up` generated; make one of your own")
-            if not self.public_url.startswith("https://") and urlsplit(self.public_url).hostname not in {"127.0.0.1", "localhost", "::1"}:
+            if not self.public_url.startswith("https://") and urlsplit(self.public_url).hostname not in _THIS_MACHINE:
                 problems.append("LUNEO_PUBLIC_URL: must begin with https:// in production, or name this machine alone")
             if self.smtp_url is None:
                 problems.append("LUNEO_SMTP_URL: is missing; the development mailbox is refused in production")
         return problems
+
+    def _cleartext_origins(self) -> list[str]:
+        elsewhere = [o for o in self.cors_origins if o.startswith("http://") and urlsplit(o).hostname not in _THIS_MACHINE]
+        if self.development or not elsewhere:
+            return []
+        return [f"LUNEO_CORS_ORIGINS: {elsewhere[0]!r} must begin with https:// in production, or name this machine alone"]
 
 
 #: Secrets that `luneo up` makes begin with this, so that production can tell them.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 from uuid import UUID
 
+from shared_kernel.errors import Conflict
 from shared_kernel.events import Event
 
 
@@ -32,6 +33,11 @@ class Aggregate:
     AGGREGATE: ClassVar[str]
     id: UUID
     version: int
+
+    def must_be_at(self, version: int | None) -> None:
+        """Go on only if nobody saved since `version` was read; `None` for whatever it is now. Raises `Conflict`."""
+        if version is not None and version != self.version:
+            raise Conflict("It was changed meanwhile; read it again")
 
     def record(self, event: Event) -> None:
         """Publish `event` when this change is saved."""

@@ -1,9 +1,10 @@
 """Agents, templates and knowledge over HTTP."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from contracts.http.base import Request, Response
@@ -35,10 +36,10 @@ class AgentTemplateBody(Response, frozen=True):
 
 
 class AgentTemplateList(Response, frozen=True):
-    """All templates."""
+    """Templates, always in the same order."""
 
     items: list[AgentTemplateBody]
-    next_cursor: str | None = None
+    next_cursor: str | None
 
 
 class RetrievalChanges(Request, frozen=True):
@@ -163,7 +164,7 @@ class AgentVersionList(Response, frozen=True):
 class RollBackBody(Request, frozen=True):
     """Which published version shall answer again."""
 
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class AttachKnowledgeBody(Request, frozen=True):

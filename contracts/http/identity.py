@@ -122,10 +122,10 @@ class DeviceBody(Response, frozen=True):
 
 
 class DeviceList(Response, frozen=True):
-    """Signed-in devices, the one last seen first."""
+    """Signed-in devices, the newest sign-in first."""
 
     items: list[DeviceBody]
-    next_cursor: None = None
+    next_cursor: str | None
 
 
 class CreateOrganizationBody(Request, frozen=True):
@@ -143,7 +143,7 @@ class UpdateOrganizationBody(Request, frozen=True):
 
 
 class OrganizationBody(Response, frozen=True):
-    """An organisation."""
+    """The organisation acted for. `version` counts saves and is the `ETag`."""
 
     id: UUID
     name: str
@@ -151,11 +151,18 @@ class OrganizationBody(Response, frozen=True):
     locale: str
     status: Literal["active", "suspended"]
     created_at: datetime
+    version: int
 
 
-class PlaceBody(OrganizationBody, frozen=True):
+class PlaceBody(Response, frozen=True):
     """One of one's own organisations, and one's role there."""
 
+    id: UUID
+    name: str
+    slug: str
+    locale: str
+    status: Literal["active", "suspended"]
+    created_at: datetime
     role: Role
 
 
@@ -163,11 +170,11 @@ class PlaceList(Response, frozen=True):
     """One's own organisations, the one joined first at the top."""
 
     items: list[PlaceBody]
-    next_cursor: None = None
+    next_cursor: str | None
 
 
 class MemberBody(Response, frozen=True):
-    """A member of the organisation."""
+    """A member of the organisation. `version` counts saves and is the `ETag`."""
 
     id: UUID
     user_id: UUID
@@ -175,6 +182,7 @@ class MemberBody(Response, frozen=True):
     full_name: str
     role: Role
     joined_at: datetime
+    version: int
 
 
 class MemberList(Response, frozen=True):

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 from dishka import AsyncContainer
-from litestar import Litestar, Request, Router
-from litestar.config.cors import CORSConfig
+from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -20,6 +19,8 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
 from entrypoints.http import problems
 from entrypoints.http.access import AccessControl, RateLimitSettings
+from entrypoints.http.bodies import JsonRequest
+from entrypoints.http.cors import CrossOrigin
 from entrypoints.http.description import PublishedDescription
 from entrypoints.http.edge import Edge
 from entrypoints.http.idempotency import Idempotency
@@ -31,6 +32,7 @@ from shared_kernel.principal import Principal
 
 API_BASE = "/api/v1"
 MAXIMUM_BODY_BYTES = 2_000_000
+_NOT_FOUND = 404
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -54,6 +56,13 @@ def rate_limit_settings(settings: Settings) -> RateLimitSettings:
 def session_cookie_name(*, secure: bool) -> str:
     """Return the name of the session cookie; on https the browser itself enforces its scope (`__Host-`)."""
     return "__Host-luneo_session" if secure else "luneo_session"
+
+
+def _no_page_of_the_frameworks(response: Response[Any]) -> Response[Any]:
+    """Let what is not below `/schema` be a problem as everywhere; the framework has a page of its own for it. Raises 404."""
+    if response.status_code == _NOT_FOUND:
+        raise NotFoundException
+    return response
 
 
 class Served(NamedTuple):
@@ -89,6 +98,7 @@ def create_app(
 
     app = Litestar(
         route_handlers=[Router(API_BASE, route_handlers=list(api_handlers)), *root_handlers],
+        request_class=JsonRequest,
         dependencies={"principal": Provide(caller, sync_to_thread=False)},
         middleware=[
             DefineMiddleware(
@@ -107,13 +117,6 @@ def create_app(
             msgspec.DecodeError: problems.handle,
             Exception: problems.handle,
         },
-        cors_config=CORSConfig(
-            allow_origins=list(settings.cors_origins),
-            allow_credentials=True,
-            allow_headers=["authorization", "content-type", "x-csrf-token", "idempotency-key", "luneo-organization", "last-event-id"],
-        )
-        if settings.cors_origins
-        else None,
         lifespan=[run],
         request_max_body_size=MAXIMUM_BODY_BYTES,
         logging_config=None,
@@ -124,6 +127,7 @@ def create_app(
                 "/schema",
                 route_handlers=[],
                 opt=unlimited("the published description of the API"),
+                after_request=_no_page_of_the_frameworks,
                 response_headers={"Content-Security-Policy": reference_policy} if reference_policy else None,
             ),
             render_plugins=[*([reference] if reference else []), PublishedDescription()],
@@ -132,5 +136,6 @@ def create_app(
         debug=False,
         pdb_on_exception=False,
     )
-    edge = Edge(app, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)
+    inside = CrossOrigin(app, settings.cors_origins) if settings.cors_origins else app
+    edge = Edge(inside, container=container, metrics=metrics, trusted_proxies=settings.trusted_proxies, https=settings.secure_cookies)
     return Served(edge, app)

@@ -1,7 +1,12 @@
 """`?cursor=&limit=` of every list."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from shared_kernel.errors import FieldError, InvalidInput
-from shared_kernel.pagination import MAXIMUM_LIMIT, PageRequest
+from shared_kernel.pagination import MAXIMUM_LIMIT, Page, PageRequest
+
+T = TypeVar("T")
 
 
 def page_request(cursor: str | None, limit: int) -> PageRequest:
@@ -9,3 +14,14 @@ def page_request(cursor: str | None, limit: int) -> PageRequest:
     if not 1 <= limit <= MAXIMUM_LIMIT:
         raise InvalidInput(FieldError("limit", "out_of_range", f"must be between 1 and {MAXIMUM_LIMIT}"))
     return PageRequest(cursor or None, limit)
+
+
+def page_of(items: Sequence[T], page: PageRequest, *, key: Callable[[T], str]) -> Page[T]:
+    """Return a page of a short list that is known whole; its cursors are keys. Raises `InvalidInput` for one that is not in the list."""
+    first = 0
+    if page.cursor is not None:
+        first = next((position for position, item in enumerate(items, 1) if key(item) == page.cursor), 0)
+        if not first:
+            raise InvalidInput(FieldError("cursor", "cursor_invalid", "This is not a cursor that this list gave"))
+    shown = tuple(items[first : first + page.limit])
+    return Page(shown, key(shown[-1]) if first + page.limit < len(items) else None)

@@ -9,13 +9,13 @@ import msgspec.inspect
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
+from litestar.params import ParameterKwarg
 
 from contracts.http.base import FieldProblem, Problem
 from contracts.rate_limits import RateLimited
 from entrypoints.http.rate_headers import rate_headers
 from shared_kernel.errors import (
     Conflict,
-    FieldError,
     InvalidInput,
     LuneoError,
     NotFound,
@@ -58,6 +58,8 @@ _TITLES: Mapping[int, tuple[str, str]] = {
 }
 _STEP = re.compile(r"[^.\[]+|\[[^\]]*\]")
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
+#: What the framework says of a body that is not there.
+_NO_BODY = "'data'"
 #: What the framework says of a client that leaves while it sends: no defect of ours, and anybody could fill the log with it.
 _LEFT = "client disconnected prematurely"
 _logger = structlog.get_logger("luneo.http")
@@ -71,15 +73,16 @@ def status_of(error: LuneoError) -> int:
     return next((status for kind, status in _STATUS_OF_KIND if isinstance(error, kind)), _DEFAULT_STATUS)
 
 
-def problem_of(error: Exception, request_id: str, body: object = None) -> Problem:
+def problem_of(error: Exception, request_id: str, body: object = None, names: Mapping[str, str] | None = None) -> Problem:
     """Return what the caller is told about `error`; defects of ours are told as 500 without a detail.
 
-    `body` is the type of body that the route takes: it knows what a field may hold.
+    `body` is the type of body that the route takes: it knows what a field may hold. `names` are the names by which a client knows
+    the route's other arguments, where they differ.
     """
     if isinstance(error, LuneoError):
         return _domain_problem(error, request_id)
     if isinstance(error, ValidationException):
-        fields = _field_errors(error, body)
+        fields = _field_errors(error, body, names or {})
         return _problem(422, "validation_failed", "; ".join(f"{f.field}: {f.detail}" for f in fields) or error.detail, request_id, fields)
     if isinstance(error, InternalServerException) and error.detail == _LEFT:
         return _problem(400, "bad_request", "The request ended before it was whole", request_id)
@@ -107,8 +110,11 @@ def _is_undecodable(error: BaseException | None) -> bool:
 def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """Litestar's handler of every exception. An error of ours may bring `headers` in its `extra`."""
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
-    taken = request.route_handler.parsed_fn_signature.parameters.get("data") if isinstance(error, ValidationException) else None
-    problem = problem_of(error, request_id, body=taken and taken.annotation)
+    taken = request.route_handler.parsed_fn_signature.parameters if isinstance(error, ValidationException) else {}
+    names = {
+        n: p.kwarg_definition.name for n, p in taken.items() if isinstance(p.kwarg_definition, ParameterKwarg) and p.kwarg_definition.name
+    }
+    problem = problem_of(error, request_id, body=taken["data"].annotation if "data" in taken else None, names=names)
     if problem.status >= 500 and not isinstance(error, LuneoError):  # noqa: PLR2004
         _logger.error("unhandled_error", exc_info=error, request_id=request_id)
     headers = {"Cache-Control": "no-store"}
@@ -150,11 +156,11 @@ def _problem(status: int, code: str, detail: str, request_id: str, errors: tuple
     return Problem(type=TYPE_BASE + code, title=title, status=status, detail=detail, code=code, request_id=request_id, errors=errors)
 
 
-def _field_errors(error: ValidationException, body: object) -> tuple[FieldProblem, ...]:
+def _field_errors(error: ValidationException, body: object, names: Mapping[str, str]) -> tuple[FieldProblem, ...]:
     found: list[FieldProblem] = []
     for item in error.extra if isinstance(error.extra, list) else ():
         message, key = str(item.get("message", "")), str(item.get("key", ""))
-        found.append(_field_problem(message, key, body))
+        found.append(_field_problem(message, names.get(key, key), body))
     return tuple(found)
 
 
@@ -165,6 +171,8 @@ def _field_problem(message: str, key: str, body: object) -> FieldProblem:
     path = _PATH.search(message)
     if path:
         name, message = path.group(1), message[: path.start()]
+    if message == _NO_BODY:
+        return FieldProblem(field="body", code="missing", detail="is required, as JSON")
     if missing:
         return FieldProblem(field=".".join(p for p in (name, missing.group(1)) if p), code="missing", detail="is required")
     if unknown:
@@ -189,8 +197,3 @@ def _allowed(kind: msgspec.inspect.Type, steps: Sequence[str]) -> Iterator[str]:
         yield from (str(value) for value in kind.values)
     elif isinstance(kind, msgspec.inspect.EnumType):
         yield from (str(member.value) for member in kind.cls)
-
-
-def field_error(field: str, code: str, detail: str) -> InvalidInput:
-    """Return the error of one wrong field."""
-    return InvalidInput(FieldError(field, code, detail))

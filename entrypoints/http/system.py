@@ -6,12 +6,14 @@ from typing import Protocol
 
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
-from litestar import Response, get
+from litestar import Response, get, head
 from litestar.types import ControllerRouterHandler
 
 from contracts.http.base import Response as Body
 from entrypoints.http.routing import public, unlimited
 from entrypoints.observability.metrics import CONTENT_TYPE, Metrics
+
+_STATUS = {"ok": 200, "degraded": 200, "down": 503}
 
 
 class LiveAnswer(Body, frozen=True):
@@ -74,25 +76,38 @@ async def live() -> LiveAnswer:
     return LiveAnswer(status="ok")
 
 
+@head("/health/live", opt=unlimited("a probe"), include_in_schema=False)
+async def live_alone() -> None:
+    """Tell the same by the status alone."""
+
+
 @get("/health/ready", opt=unlimited("a probe"))
 @inject
 async def ready(readiness: FromDishka[Readiness]) -> Response[ReadyAnswer]:
     """Tell whether requests can be served. 503 when a required dependency is down."""
     checks = await readiness.check()
-    down = any(c.required and not c.ok for c in checks)
-    degraded = any(not c.ok for c in checks)
-    answer = ReadyAnswer(
-        status="down" if down else "degraded" if degraded else "ok",
-        checks={c.name: "ok" if c.ok else "down" if c.required else "degraded" for c in checks},
-    )
-    return Response(answer, status_code=503 if down else 200)
+    answer = ReadyAnswer(status=_state(checks), checks={c.name: "ok" if c.ok else "down" if c.required else "degraded" for c in checks})
+    return Response(answer, status_code=_STATUS[answer.status])
+
+
+@head("/health/ready", opt=unlimited("a probe"), include_in_schema=False)
+@inject
+async def ready_alone(readiness: FromDishka[Readiness]) -> Response[None]:
+    """Tell the same by the status alone."""
+    return Response(None, status_code=_STATUS[_state(await readiness.check())])
+
+
+def _state(checks: list[DependencyCheck]) -> str:
+    if any(c.required and not c.ok for c in checks):
+        return "down"
+    return "ok" if all(c.ok for c in checks) else "degraded"
 
 
 @get("/metrics", opt=unlimited("scraped by Prometheus"), include_in_schema=False)
 @inject
 async def prometheus(metrics: FromDishka[Metrics]) -> Response[bytes]:
     """Return the process's metrics in Prometheus' text format."""
-    return Response(metrics.render(), media_type=CONTENT_TYPE)
+    return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})  # as a media type the framework would add the charset again
 
 
 @get("/dev/mailbox", opt=public("exists in development only"))
@@ -102,5 +117,5 @@ async def mailbox(kept: FromDishka[Mailbox]) -> MailboxBody:
     return MailboxBody(items=await kept.list())
 
 
-route_handlers: list[ControllerRouterHandler] = [live, ready, prometheus]
+route_handlers: list[ControllerRouterHandler] = [live, live_alone, ready, ready_alone, prometheus]
 development_handlers: list[ControllerRouterHandler] = [mailbox]

@@ -8,7 +8,7 @@ from typing import Any
 
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
-from litestar import Request, Response, get, post
+from litestar import Request, Response, get, head, post
 from litestar.di import NamedDependency
 from litestar.enums import MediaType
 from litestar.params import FromQuery, URLEncodedBody
@@ -62,6 +62,11 @@ async def index(request: Request[Principal, Any, Any]) -> Response[str]:
     return _page(request, texts["welcome"], f'<p>{texts["api"]} <a href="/schema">/schema</a>.</p>')
 
 
+@head("/", opt=public("where the address leads"), include_in_schema=False)
+async def index_alone() -> None:
+    """Tell the same by the status alone."""
+
+
 @get("/verify-email", opt=public("its visitor has no account yet"), include_in_schema=False)
 async def confirmation(request: Request[Principal, Any, Any], token: FromQuery[str] = "") -> Response[str]:
     """Show the button that confirms a mailbox."""
@@ -106,4 +111,4 @@ def _page(request: Request[Principal, Any, Any], title: str, body: str, *, statu
     return Response(html, status_code=status, media_type=MediaType.HTML, headers=_HEADERS)
 
 
-route_handlers: list[ControllerRouterHandler] = [index, confirmation, confirm]
+route_handlers: list[ControllerRouterHandler] = [index, index_alone, confirmation, confirm]

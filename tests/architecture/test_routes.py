@@ -141,6 +141,18 @@ class Crew:
             caller.client, caller.organization_id, {**caller.headers, "authorization": f"Bearer {token}"}, caller.email, caller.user_id
         )
 
+    async def target(self, route: Route) -> str:
+        """The route's path, to an object that the owner may change."""
+        ids = self.shop.ids()
+        if route.name in {"remove_member", "change_member"}:
+            ids["member_id"] = await self._spare()
+        return route.path(ids)
+
+    async def _spare(self) -> str:
+        spare = await self.site.member(self.shop.owner, Role.VIEWER)
+        found = (await self.shop.owner("GET", "/members?limit=100")).json()["items"]
+        return str(next(m["id"] for m in found if m["email"] == spare.email))
+
     async def tries(self, route: Route, who: str) -> httpx.Response:
         """Send the route's example, on an object that is there and that nobody else here needs afterwards."""
         caller, ids = self.people[who], self.shop.ids()
@@ -151,9 +163,7 @@ class Crew:
                 devices = (await caller("GET", "/auth/sessions")).json()["items"]
                 ids["session_id"] = next(d["id"] for d in devices if d["current"])
             if route.name in {"remove_member", "change_member"}:
-                spare = await self.site.member(self.shop.owner, Role.VIEWER)
-                found = (await self.shop.owner("GET", "/members?limit=100")).json()["items"]
-                ids["member_id"] = next(m["id"] for m in found if m["email"] == spare.email)
+                ids["member_id"] = await self._spare()
         return await caller(route.method, route.path(ids), example(route, self.shop))
 
 
@@ -230,6 +240,76 @@ async def test_a_credential_that_is_none_is_refused_everywhere(site: Site, crede
             answer = await site.client.request(route.method, "/api/v1" + route.path(values), headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), route
             assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_what_is_changed_by_cookie_needs_the_sessions_token_but_a_refresh(site: Site) -> None:
+    shop = await site.shop()
+    async with httpx.AsyncClient(transport=site.client._transport, base_url=str(site.client.base_url)) as browser:
+        body = {"email": shop.owner.email, "password": PASSWORD}
+        token = (await browser.post("/api/v1/auth/login", json=body)).json()["csrf_token"]
+        tried = set()
+        for route in described(site.app):
+            if not route.in_api or route.method == "GET" or route.access.who == "public":
+                continue
+            for headers in ({}, {"x-csrf-token": "wrong"}):
+                sent = example(route, shop)
+                answer = await browser.request(route.method, f"/api/v1{route.path(shop.ids())}", json=sent, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed"), route
+            tried.add(route.name)
+        assert tried >= {"log_out", "end_session", "create_agent", "ask"}
+        refreshed = await browser.post("/api/v1/auth/refresh")
+        assert (refreshed.status_code, refreshed.json()["csrf_token"]) == (200, token), "the page that lost the token has it again"
+        assert all("samesite=lax" in cookie.lower() for cookie in refreshed.headers.get_list("set-cookie"))
+        assert (await browser.post("/api/v1/auth/logout", headers={"x-csrf-token": token})).status_code == 204
+
+
+async def test_what_has_a_version_carries_it_as_its_etag_and_is_changed_only_at_the_version_that_is_named(site: Site) -> None:
+    crew = await Crew.of(site)
+    shown, guarded = set(), set()
+    for route in described(site.app):
+        if not route.in_api:
+            continue
+        versioned = (
+            any(
+                "version" in getattr(kind, "__struct_fields__", ())
+                for kind in _kinds(route.handler.parsed_fn_signature.return_type.annotation)
+            )
+            and route.method != "DELETE"
+        )
+        if versioned and route.method != "GET" and route.handler.status_code != 201:
+            path, body = await crew.target(route), example(route, crew.shop)
+            for wrong in ('"999999999"', 'W/"999999999"'):
+                lost = await crew.shop.owner(route.method, path, body, if_match=wrong)
+                assert (lost.status_code, lost.json()["code"]) == (409, "conflict"), f"{route}: {lost.text}"
+            held = "/".join(path.split("/")[:3])
+            now = (await crew.shop.owner("GET", held)).headers["etag"]
+            answer = await crew.shop.owner(route.method, path, body, if_match=now)
+            guarded.add(route.name)
+        else:
+            answer = await crew.tries(route, "owner")
+        if versioned:
+            assert answer.is_success, f"{route}: {answer.text}"
+            assert answer.headers["etag"] == f'"{answer.json()["version"]}"', route
+            shown.add(route.name)
+        else:
+            assert "etag" not in answer.headers, route
+    assert guarded == {
+        "update_organization",
+        "change_member",
+        "edit_agent",
+        "publish_agent",
+        "roll_back_agent",
+        "attach_knowledge",
+        "edit_knowledge_base",
+    }
+    assert shown - guarded == {
+        "get_organization",
+        "get_member",
+        "get_agent",
+        "create_agent",
+        "get_knowledge_base",
+        "create_knowledge_base",
+    }
 
 
 def _choices(schema: Any, document: Any) -> tuple[set[str], bool]:

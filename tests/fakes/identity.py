@@ -30,7 +30,7 @@ from shared_kernel.principal import Principal, PrincipalKind
 from shared_kernel.unit_of_work import UnitOfWork
 
 A = TypeVar("A", bound=Aggregate)
-R = TypeVar("R", MemberRow, ApiKeyRow)
+R = TypeVar("R", MemberRow, ApiKeyRow, SessionRow)
 
 
 def _copied(aggregate: A) -> A:
@@ -341,7 +341,13 @@ class InMemoryIdentityReading:
         if found is None:
             raise NotFound
         return OrganizationRow(
-            id=found.id, name=found.name, slug=found.slug, locale=found.locale, status=found.status, created_at=found.created_at
+            id=found.id,
+            name=found.name,
+            slug=found.slug,
+            locale=found.locale,
+            status=found.status,
+            created_at=found.created_at,
+            version=found.version,
         )
 
     async def members(self, principal: Principal, page: PageRequest) -> Page[MemberRow]:
@@ -380,9 +386,9 @@ class InMemoryIdentityReading:
             if k.organization_id == principal.tenant
         ]
 
-    async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
+    async def sessions(self, principal: Principal, page: PageRequest, *, at: datetime) -> Page[SessionRow]:
         mine = [s for s in self.store.all(Session) if s.user_id == principal.id and s.revoked_at is None and s.expires_at > at]
-        return tuple(
+        rows = [
             SessionRow(
                 id=s.id,
                 kind=s.kind,
@@ -392,13 +398,20 @@ class InMemoryIdentityReading:
                 last_seen_at=s.rotated_at,
                 expires_at=s.expires_at,
             )
-            for s in sorted(mine, key=lambda s: (s.rotated_at, s.id), reverse=True)
-        )
+            for s in sorted(mine, key=lambda s: s.id, reverse=True)
+        ]
+        return _page(rows, page, newest=True)
 
     def _member(self, member: Membership) -> MemberRow:
         user = next(u for u in self.store.all(User) if u.id == member.user_id)
         return MemberRow(
-            id=member.id, user_id=user.id, email=user.email, full_name=user.full_name, role=member.role, joined_at=member.joined_at
+            id=member.id,
+            user_id=user.id,
+            email=user.email,
+            full_name=user.full_name,
+            role=member.role,
+            joined_at=member.joined_at,
+            version=member.version,
         )
 
 

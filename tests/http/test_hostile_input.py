@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 
 from shared_kernel.identifiers import new_id
 from tests.fixtures.app import Caller, Shop, Site
@@ -157,6 +158,8 @@ async def test_bodies(site: Site) -> None:
                 ids["conversation_id"] = await site.conversation(shop.owner, shop.agent_id)
             answer = await send(site, shop.owner, route, route.path(ids), headers=json_type, content=body)
             found.append(wrong(route, body[:100], answer))
+            if answer.status_code == 422 and any(e["field"] in {"request", "data"} for e in answer.json().get("errors", ())):
+                found.append(f"names no field of the body: {route} with {body[:100]!r}: {answer.text[:300]}")
     assert not [f for f in found if f], "\n".join(f for f in found if f)
     assert len(found) > 1_000
 
@@ -172,6 +175,56 @@ async def test_methods_and_paths_that_do_not_exist(site: Site) -> None:
     assert {"GET", "POST"} <= set(answer.headers["allow"].replace(",", " ").split())
     for method in ("TRACE", "PROPFIND", "FOO"):
         assert (await owner(method, "/agents")).status_code in {400, 405}
+
+
+async def test_what_is_not_below_schema_is_a_problem_too(site: Site) -> None:
+    for path in ("/schema/nope", "/schema/openapi.yaml", "/schema/nope/deeper", "/nope", "/api", "/health"):
+        answer = await site.client.get(path)
+        assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (
+            404,
+            "application/problem+json",
+            "not_found",
+        ), path
+        assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert (await site.client.get("/schema")).headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/x-www-form-urlencoded", "application/xml", "multipart/form-data; boundary=x", "text/plain", "application/jsonp", "json"],
+)
+@pytest.mark.parametrize("body", [b"name=x", b'{"name": "Guide"}'])
+async def test_a_body_that_says_it_is_no_json_is_not_read(site: Site, kind: str, body: bytes) -> None:
+    owner = await site.person()
+    answer = await owner("POST", "/agents", body, content_type=kind)
+    assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (
+        415,
+        "application/problem+json",
+        "unsupported_media_type",
+    )
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON ; charset=utf-8", "application/merge-patch+json", ""])
+async def test_a_body_that_is_json_or_does_not_say_is_read(site: Site, kind: str) -> None:
+    owner = await site.person()
+    assert (await owner("POST", "/agents", b'{"name": "Guide"}', content_type=kind)).status_code == 201
+
+
+async def test_a_wrong_argument_is_named_as_the_client_knows_it(site: Site) -> None:
+    shop = await site.shop()
+    rollback, sources = f"/agents/{shop.agent_id}/rollback", f"/knowledge-bases/{shop.knowledge_base_id}/search"
+    for method, path, body, told in (
+        ("POST", "/agents", b"", ("body", "is required, as JSON")),
+        ("PATCH", f"/agents/{shop.agent_id}", b"", ("body", "is required, as JSON")),
+        ("POST", sources, b"", ("body", "is required, as JSON")),
+        ("GET", "/billing/usage?from=abc", None, ("from", "invalid RFC3339 encoded datetime")),
+        ("GET", "/billing/usage?to=abc", None, ("to", "invalid RFC3339 encoded datetime")),
+        ("POST", rollback, {"version": 10**12}, ("version", "expected `int` <= 2147483647")),
+        ("POST", rollback, {"version": 0}, ("version", "expected `int` >= 1")),
+    ):
+        answer = await shop.owner(method, path, body)
+        [error] = answer.json()["errors"]
+        assert (answer.status_code, (error["field"], error["detail"])) == (422, told), path
 
 
 async def test_a_body_that_is_too_large_is_refused(site: Site) -> None:

@@ -54,7 +54,7 @@ from domains.identity.use_cases.signed_in import SignedIn, TokenIssuer
 from domains.identity.use_cases.switch_organization import SwitchOrganization, SwitchOrganizationHandler
 from domains.identity.use_cases.update_organization import UpdateOrganization, UpdateOrganizationHandler
 from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
-from shared_kernel.errors import AlreadyDelivered, InvalidInput, LuneoError, NotFound, PermissionDenied, Unauthenticated
+from shared_kernel.errors import AlreadyDelivered, Conflict, InvalidInput, LuneoError, NotFound, PermissionDenied, Unauthenticated
 from shared_kernel.events import Delivery
 from shared_kernel.identifiers import new_id
 from shared_kernel.pagination import PageRequest
@@ -330,8 +330,13 @@ class IdentityContract:
             assert len({owner.session_id, one.session_id, two.session_id}) == 3
             assert one.organization == owner.organization
             assert one.refresh_expires_at - house.clock.now() > timedelta(days=29)
-            seen = await house.reading.sessions(await house.principal(one), at=house.clock.now())
-            assert {s.id for s in seen} == {owner.session_id, one.session_id, two.session_id}
+            principal, now = await house.principal(one), house.clock.now()
+            newest = await house.reading.sessions(principal, PageRequest(limit=2), at=now)
+            oldest = await house.reading.sessions(principal, PageRequest(newest.next_cursor, 2), at=now)
+            assert [s.id for s in (*newest.items, *oldest.items)] == [two.session_id, one.session_id, owner.session_id]
+            assert oldest.next_cursor is None
+            with pytest.raises(InvalidInput):
+                await house.reading.sessions(principal, PageRequest("nonsense"), at=now)
 
     async def test_a_wrong_password_and_an_unknown_address_are_one_answer(self) -> None:
         async with self.open() as house:
@@ -484,7 +489,11 @@ class IdentityContract:
             await house.update_organization(UpdateOrganization(name="  Neu  ", locale=Locale.FRENCH, requested_by=principal))
             found = await house.reading.organization(principal)
             assert (found.name, found.locale) == ("Neu", Locale.FRENCH)
+            assert found.version == 2
             assert "organization.updated" in await house.audited(principal.tenant)
+            with pytest.raises(Conflict):
+                await house.update_organization(UpdateOrganization(name="Zu spät", expected_version=1, requested_by=principal))
+            await house.update_organization(UpdateOrganization(name="Rechtzeitig", expected_version=2, requested_by=principal))
             with pytest.raises(InvalidInput):
                 await house.update_organization(UpdateOrganization(name=" ", requested_by=principal))
 
@@ -496,7 +505,11 @@ class IdentityContract:
             assert (await house.principal(user, owner.tenant)).permissions == PERMISSIONS_OF[Role.MEMBER]
             await house.change_role(ChangeMemberRole(member_id=member_id, role=Role.VIEWER, requested_by=owner))
             assert (await house.principal(user, owner.tenant)).permissions == PERMISSIONS_OF[Role.VIEWER]
-            assert (await house.reading.member(owner, member_id)).role is Role.VIEWER
+            member = await house.reading.member(owner, member_id)
+            assert (member.role, member.version) == (Role.VIEWER, 2)
+            with pytest.raises(Conflict):
+                await house.change_role(ChangeMemberRole(member_id=member_id, role=Role.ADMIN, expected_version=1, requested_by=owner))
+            await house.change_role(ChangeMemberRole(member_id=member_id, role=Role.ADMIN, expected_version=2, requested_by=owner))
 
     async def test_members_are_listed_page_by_page(self) -> None:
         async with self.open() as house:

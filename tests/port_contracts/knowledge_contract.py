@@ -293,6 +293,14 @@ class AgentsContract:
         assert (await house.agents.agent(principal, agent.id)).knowledge_base_ids == (second.id, first.id)
         one = await house.attach(AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(first.id,), requested_by=principal))
         assert (one.knowledge_base_ids, one.version) == ((first.id,), attached.version + 1)
+        late = attached.version
+        for call in (
+            house.attach(AttachKnowledge(agent_id=agent.id, knowledge_base_ids=(), expected_version=late, requested_by=principal)),
+            house.publish_agent(PublishAgent(agent_id=agent.id, expected_version=late, requested_by=principal)),
+            house.roll_back_agent(RollBackAgent(agent_id=agent.id, number=1, expected_version=late, requested_by=principal)),
+        ):
+            with pytest.raises(Conflict):
+                await call
         await house.delete_base(DeleteKnowledgeBase(knowledge_base_id=first.id, requested_by=principal))
         assert (await house.agents.agent(principal, agent.id)).knowledge_base_ids == ()
         with pytest.raises(NotFound):

@@ -60,6 +60,30 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("LUNEO_MODEL_RETRIES", "-1"),
         ("LUNEO_LOCAL_WORDS_PER_SECOND", "inf"),
         ("LUNEO_TRUSTED_PROXIES", "10.0.0.0/8, the proxy"),
+        *(
+            ("LUNEO_CORS_ORIGINS", origins)
+            for origins in (
+                "*",
+                "https://*",
+                "https://*.shop.example",
+                "null",
+                "shop.example",
+                "ftp://shop.example",
+                "https://",
+                "https://shop.example/",
+                "https://shop.example/path",
+                "https://shop.example?q",
+                "https://ada@shop.example",
+                "https://Shop.example",
+                "https://shop.example:443",
+                "http://shop.example:80",
+                "https://shop.example:0",
+                "https://shop.example:65536",
+                "https://shop.example:",
+                "https://shop example",
+                "https://good.example, *",
+            )
+        ),
         ("LUNEO_LOG_LEVEL", "loud"),
         ("LUNEO_LOG_FORMAT", "xml"),
     ],
@@ -87,6 +111,15 @@ def test_production_refuses_to_be_reached_without_encryption() -> None:
         "LUNEO_PUBLIC_URL: must begin with https:// in production, or name this machine alone"
     ]
     assert Settings.load({**PRODUCTION, "LUNEO_PUBLIC_URL": "https://luneo.example"}).secure_cookies
+
+
+def test_production_lets_pages_call_it_only_over_https_or_from_this_machine() -> None:
+    assert problems({**PRODUCTION, "LUNEO_CORS_ORIGINS": "https://shop.example, http://shop.example"}) == [
+        "LUNEO_CORS_ORIGINS: 'http://shop.example' must begin with https:// in production, or name this machine alone"
+    ]
+    origins = ("https://shop.example:8443", "http://localhost:3000", "http://127.0.0.1:3000", "http://[::1]:3000")
+    assert Settings.load({**PRODUCTION, "LUNEO_CORS_ORIGINS": ",".join(origins)}).cors_origins == origins
+    assert Settings.load({**DEVELOPMENT, "LUNEO_CORS_ORIGINS": "http://shop.example"}).cors_origins == ("http://shop.example",)
 
 
 def test_production_does_not_raise_rate_limits() -> None:

@@ -17,11 +17,11 @@ from shared_kernel.errors import FieldError, InvalidInput, NotFound
 from shared_kernel.pagination import Page, PageRequest
 from shared_kernel.principal import Principal, PrincipalKind
 
-T = TypeVar("T", MemberRow, ApiKeyRow)
+T = TypeVar("T", MemberRow, ApiKeyRow, SessionRow)
 
 _ACCOUNT: LiteralString = "select id, email, full_name, locale, password_hash, platform_admin from identity.users "
 _MEMBER: LiteralString = """
-select m.id, m.user_id, u.email, u.full_name, m.role, m.joined_at
+select m.id, m.user_id, u.email, u.full_name, m.role, m.joined_at, m.version
   from identity.memberships m join identity.users u on u.id = m.user_id
  where m.organization_id = %(organization)s
 """
@@ -90,7 +90,7 @@ class PostgresIdentityReading:
         """Read the organisation acted for."""
         row = await self.database.row(
             principal,
-            "select id, name, slug, locale, status, created_at from identity.organizations where id = %s",
+            "select id, name, slug, locale, status, created_at, version from identity.organizations where id = %s",
             (principal.tenant,),
         )
         if row is None:
@@ -129,19 +129,19 @@ class PostgresIdentityReading:
             raise NotFound
         return _api_key(row)
 
-    async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
-        """Read the caller's sessions that go on."""
+    async def sessions(self, principal: Principal, page: PageRequest, *, at: datetime) -> Page[SessionRow]:
+        """Read the caller's sessions that go on, by id, the newest first."""
         rows = await self.database.rows(
             principal,
             """
             select id, kind, remembered, user_agent, started_at, rotated_at as last_seen_at, expires_at
               from identity.sessions
-             where user_id = %s and revoked_at is null and expires_at > %s
-             order by rotated_at desc, id desc limit 100
+             where user_id = %(person)s and revoked_at is null and expires_at > %(at)s and (%(after)s::uuid is null or id < %(after)s)
+             order by id desc limit %(limit)s
             """,
-            (principal.id, at),
+            {"person": principal.id, "at": at, "after": _after(page), "limit": page.limit + 1},
         )
-        return tuple(SessionRow(**{**row, "kind": SessionKind(row["kind"])}) for row in rows)
+        return _page([SessionRow(**{**row, "kind": SessionKind(row["kind"])}) for row in rows], page)
 
 
 def _account(row: Row | None) -> Account | None:

@@ -7,7 +7,6 @@ from domains.conversational_ai.model.agent import AgentChanges, OfferedModels
 from domains.conversational_ai.ports.agent_reading import AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from shared_kernel.clock import Clock
-from shared_kernel.errors import Conflict
 from shared_kernel.principal import Principal
 
 
@@ -39,8 +38,7 @@ class EditAgentHandler:
         """
         async with self.transactions(command.requested_by) as tx:
             agent = await tx.agents.get(command.agent_id)
-            if command.expected_version not in (None, agent.version):
-                raise Conflict("The agent was changed meanwhile; read it again")
+            agent.must_be_at(command.expected_version)
             agent.edit(
                 name=command.name,
                 slug=command.slug,

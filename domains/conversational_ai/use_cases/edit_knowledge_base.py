@@ -6,7 +6,6 @@ from uuid import UUID
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from shared_kernel.clock import Clock
-from shared_kernel.errors import Conflict
 from shared_kernel.principal import Principal
 
 
@@ -33,6 +32,5 @@ class EditKnowledgeBaseHandler:
         """Change the name, description or the language of sources to come. Raises `NotFound`, `Conflict`, `InvalidInput`."""
         async with self.transactions(command.requested_by) as tx:
             base = await tx.knowledge_bases.get(command.knowledge_base_id)
-            if command.expected_version not in (None, base.version):
-                raise Conflict("The knowledge base was changed meanwhile; read it again")
+            base.must_be_at(command.expected_version)
             base.edit(name=command.name, description=command.description, language=command.language, at=self.clock.now())

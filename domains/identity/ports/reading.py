@@ -23,6 +23,7 @@ class OrganizationRow:
     locale: Locale
     status: OrganizationStatus
     created_at: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class MemberRow:
     full_name: str
     role: Role
     joined_at: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,6 @@ class IdentityReading(Protocol):
         """Return one API key. Raises `NotFound`."""
         ...
 
-    async def sessions(self, principal: Principal, *, at: datetime) -> tuple[SessionRow, ...]:
-        """Return the devices on which the person is signed in, the one last seen first."""
+    async def sessions(self, principal: Principal, page: PageRequest, *, at: datetime) -> Page[SessionRow]:
+        """Return the devices on which the person is signed in, newest first. Raises `InvalidInput` for a cursor that is not ours."""
         ...

@@ -36,6 +36,7 @@ from domains.billing.use_cases.list_quotas import ListQuotasHandler
 from domains.billing.use_cases.list_usage_events import ListUsageEvents, ListUsageEventsHandler
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import public, requires
+from entrypoints.http.times import in_utc
 from shared_kernel.money import Money
 from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
@@ -114,7 +115,7 @@ async def get_usage(
 
     What turns cost, prompt and answer together, stands with `tokens_out`; the cost of `tokens_in` is `null`: nothing is counted twice.
     """
-    view = await handler(GetUsage(start=start, end=end, requested_by=principal))
+    view = await handler(GetUsage(start=in_utc("from", start), end=in_utc("to", end), requested_by=principal))
     return UsageBody(
         period_start=view.start,
         period_end=view.end,

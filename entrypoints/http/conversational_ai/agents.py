@@ -39,8 +39,9 @@ from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentH
 from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
 from entrypoints.http.etags import etag, expected_version
-from entrypoints.http.paging import page_request
+from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import requires
+from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
 
 _TAGS = ["Agents"]
@@ -58,8 +59,9 @@ _PLAIN = (
 
 
 @get("/agent-templates", opt=requires(Permission.AGENTS_VIEW), tags=_TAGS, sync_to_thread=False)
-def list_templates() -> AgentTemplateList:
+def list_templates(cursor: FromQuery[str | None] = None, limit: FromQuery[int] = DEFAULT_LIMIT) -> AgentTemplateList:
     """List what agents can start from, in every language."""
+    page = page_of(TEMPLATES, page_request(cursor, limit), key=lambda template: template.slug)
     return AgentTemplateList(
         items=[
             AgentTemplateBody(
@@ -78,8 +80,9 @@ def list_templates() -> AgentTemplateList:
                     for language, texts in template.texts.items()
                 },
             )
-            for template in TEMPLATES
-        ]
+            for template in page.items
+        ],
+        next_cursor=page.next_cursor,
     )
 
 
@@ -161,10 +164,14 @@ async def archive_agent(agent_id: FromPath[UUID], principal: NamedDependency[Pri
 @post("/agents/{agent_id:uuid}/publish", status_code=200, opt=requires(Permission.AGENTS_PUBLISH), tags=_TAGS)
 @inject
 async def publish_agent(
-    agent_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[PublishAgentHandler]
+    agent_id: FromPath[UUID],
+    request: Request[Principal, Any, Any],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[PublishAgentHandler],
 ) -> Response[AgentBody]:
     """Make the draft the version that answers. A 422 names every field that is not ready."""
-    return _agent(await handler(PublishAgent(agent_id=agent_id, requested_by=principal)))
+    expected = expected_version(request.headers.get("if-match"))
+    return _agent(await handler(PublishAgent(agent_id=agent_id, expected_version=expected, requested_by=principal)))
 
 
 @get("/agents/{agent_id:uuid}/versions", opt=requires(Permission.AGENTS_VIEW), tags=_TAGS)
@@ -198,11 +205,13 @@ async def list_versions(
 async def roll_back_agent(
     agent_id: FromPath[UUID],
     data: JSONBody[RollBackBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[RollBackAgentHandler],
 ) -> Response[AgentBody]:
     """Let an earlier published version answer again; the draft stays."""
-    return _agent(await handler(RollBackAgent(agent_id=agent_id, number=data.version, requested_by=principal)))
+    expected = expected_version(request.headers.get("if-match"))
+    return _agent(await handler(RollBackAgent(agent_id=agent_id, number=data.version, expected_version=expected, requested_by=principal)))
 
 
 @put("/agents/{agent_id:uuid}/knowledge-bases", opt=requires(Permission.AGENTS_EDIT), tags=_TAGS)
@@ -210,12 +219,20 @@ async def roll_back_agent(
 async def attach_knowledge(
     agent_id: FromPath[UUID],
     data: JSONBody[AttachKnowledgeBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[AttachKnowledgeHandler],
 ) -> Response[AgentBody]:
     """Answer from exactly these knowledge bases, at once and without publishing."""
     return _agent(
-        await handler(AttachKnowledge(agent_id=agent_id, knowledge_base_ids=tuple(data.knowledge_base_ids), requested_by=principal))
+        await handler(
+            AttachKnowledge(
+                agent_id=agent_id,
+                knowledge_base_ids=tuple(data.knowledge_base_ids),
+                expected_version=expected_version(request.headers.get("if-match")),
+                requested_by=principal,
+            )
+        )
     )
 
 

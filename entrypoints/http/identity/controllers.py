@@ -55,12 +55,15 @@ from domains.identity.use_cases.revoke_api_key import RevokeApiKey, RevokeApiKey
 from domains.identity.use_cases.switch_organization import SwitchOrganization, SwitchOrganizationHandler
 from domains.identity.use_cases.update_organization import UpdateOrganization, UpdateOrganizationHandler
 from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
+from entrypoints.http.etags import etag, expected_version
 from entrypoints.http.idempotency import KEY_OF_A_PERSON, OWN_IDEMPOTENCY
 from entrypoints.http.identity.sessions import SessionAnswers
-from entrypoints.http.paging import page_request
+from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import public, requires, signed_in
+from entrypoints.http.times import in_utc
 from shared_kernel.clock import Clock
 from shared_kernel.errors import FieldError, InvalidInput, Unauthenticated
+from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
 
 _SIGN_IN = ["Sign-in"]
@@ -137,7 +140,8 @@ async def refresh(
 ) -> SessionAnswer:
     """Exchange a refresh token, from the body or else from the cookie, for its successors.
 
-    For 30 seconds the same token gives the very same successors; used again later, it ends the session.
+    For 30 seconds the same token gives the very same successors; used again later, it ends the session. The cookie alone is enough, without
+    `X-CSRF-Token`: a page of another origin that was opened again could not get it, and all that a forged refresh does is rotate.
     """
     if data is not None and data.refresh_token is not None:
         token, kind = data.refresh_token, SessionKind.TOKEN
@@ -191,10 +195,14 @@ async def me(
 @get("/auth/sessions", opt=signed_in("one's own devices", when_suspended=True), tags=_SIGN_IN)
 @inject
 async def list_sessions(
-    principal: NamedDependency[Principal], reading: FromDishka[IdentityReading], clock: FromDishka[Clock]
+    principal: NamedDependency[Principal],
+    reading: FromDishka[IdentityReading],
+    clock: FromDishka[Clock],
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = DEFAULT_LIMIT,
 ) -> DeviceList:
-    """List the devices on which the caller is signed in."""
-    rows = await reading.sessions(principal, at=clock.now())
+    """List the devices on which the caller is signed in, the newest sign-in first."""
+    page = await reading.sessions(principal, page_request(cursor, limit), at=clock.now())
     return DeviceList(
         items=[
             DeviceBody(
@@ -207,8 +215,9 @@ async def list_sessions(
                 last_seen_at=row.last_seen_at,
                 expires_at=row.expires_at,
             )
-            for row in rows
-        ]
+            for row in page.items
+        ],
+        next_cursor=page.next_cursor,
     )
 
 
@@ -235,24 +244,40 @@ async def create_organization(
 
 @get("/organizations", opt=signed_in("one's own organisations", when_suspended=True), tags=_ORGANIZATIONS)
 @inject
-async def list_organizations(principal: NamedDependency[Principal], directory: FromDishka[Directory]) -> PlaceList:
+async def list_organizations(
+    principal: NamedDependency[Principal],
+    directory: FromDishka[Directory],
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = DEFAULT_LIMIT,
+) -> PlaceList:
     """List the organisations that the caller is a member of."""
     if principal.id is None:
         raise Unauthenticated
-    return PlaceList(items=[_place(place) for place in await directory.places(principal.id)])
+    places = await directory.places(principal.id)
+    page = page_of(places, page_request(cursor, limit), key=lambda place: str(place.organization_id))
+    return PlaceList(items=[_place(place) for place in page.items], next_cursor=page.next_cursor)
+
+
+@get("/organizations/current", opt=requires(Permission.SETTINGS_VIEW), tags=_ORGANIZATIONS)
+@inject
+async def get_organization(principal: NamedDependency[Principal], reading: FromDishka[IdentityReading]) -> Response[OrganizationBody]:
+    """Return the organisation acted for."""
+    return _organization(await reading.organization(principal))
 
 
 @patch("/organizations/current", opt=requires(Permission.SETTINGS_MANAGE), tags=_ORGANIZATIONS)
 @inject
 async def update_organization(
     data: JSONBody[UpdateOrganizationBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[UpdateOrganizationHandler],
     reading: FromDishka[IdentityReading],
-) -> OrganizationBody:
-    """Change name or language of the organisation acted for."""
+) -> Response[OrganizationBody]:
+    """Change name or language of the organisation acted for. `If-Match` guards against overwriting somebody else's change."""
     locale = None if data.locale is None else Locale(data.locale)
-    await handler(UpdateOrganization(name=data.name, locale=locale, requested_by=principal))
+    expected = expected_version(request.headers.get("if-match"))
+    await handler(UpdateOrganization(name=data.name, locale=locale, expected_version=expected, requested_by=principal))
     return _organization(await reading.organization(principal))
 
 
@@ -289,23 +314,30 @@ async def list_members(
 
 @get("/members/{member_id:uuid}", opt=requires(Permission.TEAM_VIEW), tags=_ORGANIZATIONS)
 @inject
-async def get_member(member_id: FromPath[UUID], principal: NamedDependency[Principal], reading: FromDishka[IdentityReading]) -> MemberBody:
+async def get_member(
+    member_id: FromPath[UUID], principal: NamedDependency[Principal], reading: FromDishka[IdentityReading]
+) -> Response[MemberBody]:
     """Return one member."""
-    return _member(await reading.member(principal, member_id))
+    return _one_member(await reading.member(principal, member_id))
 
 
 @patch("/members/{member_id:uuid}", opt=requires(Permission.TEAM_MANAGE_ROLES), tags=_ORGANIZATIONS)
 @inject
-async def change_member(
+async def change_member(  # noqa: PLR0917 - Litestar passes every argument by name
     member_id: FromPath[UUID],
     data: JSONBody[ChangeMemberBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[ChangeMemberRoleHandler],
     reading: FromDishka[IdentityReading],
-) -> MemberBody:
-    """Give a member another role, from their next request on. 409 `last_owner_must_stay` for the last owner."""
-    await handler(ChangeMemberRole(member_id=member_id, role=data.role, requested_by=principal))
-    return _member(await reading.member(principal, member_id))
+) -> Response[MemberBody]:
+    """Give a member another role, from their next request on. 409 `last_owner_must_stay` for the last owner.
+
+    `If-Match` guards against overwriting somebody else's change.
+    """
+    expected = expected_version(request.headers.get("if-match"))
+    await handler(ChangeMemberRole(member_id=member_id, role=data.role, expected_version=expected, requested_by=principal))
+    return _one_member(await reading.member(principal, member_id))
 
 
 @delete("/members/{member_id:uuid}", opt=requires(Permission.TEAM_REMOVE), tags=_ORGANIZATIONS)
@@ -343,10 +375,9 @@ async def create_api_key(
     data: JSONBody[CreateApiKeyBody], principal: NamedDependency[Principal], handler: FromDishka[CreateApiKeyHandler]
 ) -> CreatedApiKeyBody:
     """Make an API key; the whole key is in this answer alone. 402 `feature_not_in_plan` when the plan has no API access."""
-    if data.expires_at is not None and data.expires_at.tzinfo is None:
-        raise InvalidInput(FieldError("expires_at", "no_time_zone", "give the time with its offset, such as 2030-01-31T12:00:00Z"))
+    expires_at = in_utc("expires_at", data.expires_at)
     made = await handler(
-        CreateApiKey(name=data.name, scopes=data.scopes, expires_at=data.expires_at, sandbox=data.sandbox, requested_by=principal)
+        CreateApiKey(name=data.name, scopes=data.scopes, expires_at=expires_at, sandbox=data.sandbox, requested_by=principal)
     )
     return CreatedApiKeyBody(
         id=made.id,
@@ -378,10 +409,17 @@ def _language(locale: str | None) -> Locale:
     return Locale(language) if language in {known.value for known in Locale} else Locale.ENGLISH
 
 
-def _organization(row: OrganizationRow) -> OrganizationBody:
-    return OrganizationBody(
-        id=row.id, name=row.name, slug=row.slug, locale=row.locale.value, status=row.status.value, created_at=row.created_at
+def _organization(row: OrganizationRow) -> Response[OrganizationBody]:
+    body = OrganizationBody(
+        id=row.id,
+        name=row.name,
+        slug=row.slug,
+        locale=row.locale.value,
+        status=row.status.value,
+        created_at=row.created_at,
+        version=row.version,
     )
+    return Response(body, headers=etag(row.version))
 
 
 def _place(place: Place) -> PlaceBody:
@@ -397,7 +435,19 @@ def _place(place: Place) -> PlaceBody:
 
 
 def _member(row: MemberRow) -> MemberBody:
-    return MemberBody(id=row.id, user_id=row.user_id, email=row.email, full_name=row.full_name, role=row.role, joined_at=row.joined_at)
+    return MemberBody(
+        id=row.id,
+        user_id=row.user_id,
+        email=row.email,
+        full_name=row.full_name,
+        role=row.role,
+        joined_at=row.joined_at,
+        version=row.version,
+    )
+
+
+def _one_member(row: MemberRow) -> Response[MemberBody]:
+    return Response(_member(row), headers=etag(row.version))
 
 
 def _api_key(row: ApiKeyRow) -> ApiKeyBody:
@@ -426,6 +476,7 @@ route_handlers: list[ControllerRouterHandler] = [
     end_session,
     create_organization,
     list_organizations,
+    get_organization,
     update_organization,
     switch_organization,
     list_members,

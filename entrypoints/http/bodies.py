@@ -1,0 +1,22 @@
+"""What a request's body may be: JSON, and nothing that only happens to look like it."""
+
+import re
+from typing import Any
+
+from litestar import Request
+from litestar.exceptions import HTTPException
+
+from shared_kernel.principal import Principal
+
+_JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
+
+class JsonRequest(Request[Principal, Any, Any]):
+    """A request whose body is read as JSON when it says that it is, or says nothing."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - as the framework has it
+        """Return the body. Raises 415 for a form, XML and whatever else is no JSON."""
+        kind = self.headers.get("content-type")
+        if kind and not _JSON.fullmatch(kind.strip()):
+            raise HTTPException(status_code=415, detail="Send the body as application/json")
+        return await super().json()
