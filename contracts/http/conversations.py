@@ -55,23 +55,23 @@ class CitationBody(Response, frozen=True):
 
 
 class MessageBody(Response, frozen=True):
-    """One message. `confidence` is null until there is a calibrated one."""
+    """One message. `confidence` is null until there is a calibrated one.
+
+    `complete` is false for the part of an answer that came before a stop, a break, the agent's `max_tokens`, or a provider's filter.
+    """
 
     id: UUID
     role: str
     content: str
     citations: list[CitationBody]
     confidence: float | None
+    complete: bool
 
 
 class StoredMessageBody(MessageBody, frozen=True):
-    """One message of a conversation.
-
-    `complete` is false for the part of an answer that came before a stop, a break, the agent's `max_tokens`, or a provider's filter.
-    """
+    """One message of a conversation."""
 
     turn_id: UUID
-    complete: bool
     created_at: datetime
 
 

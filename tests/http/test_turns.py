@@ -89,7 +89,7 @@ async def test_as_json(site: Site) -> None:
     assert set(body) == {"turn_id", "conversation_id", "status", "message", "usage"}
     assert answer.headers["luneo-turn"] == body["turn_id"]
     message = body["message"]
-    assert set(message) == {"id", "role", "content", "citations", "confidence"}
+    assert set(message) == {"id", "role", "content", "citations", "confidence", "complete"}
     assert (message["role"], message["content"], body["status"]) == ("assistant", "The Pro plan costs 49 euros [1].", "completed")
     [citation] = message["citations"]
     assert {"source_id", "title", "locator", "quote", "score"} <= set(citation)

@@ -244,6 +244,7 @@ def _message(answer: Answer) -> MessageBody:
         content=answer.content,
         citations=[_citation(citation) for citation in answer.citations],
         confidence=None,
+        complete=answer.complete,
     )
 
 
