@@ -14,7 +14,7 @@ from pathlib import Path
 
 from entrypoints.cli.demo_knowledge import demo_sources
 from entrypoints.composition.demo import Demo, ensure_demo
-from entrypoints.composition.embedded import DEMO_FILE, EmbeddedInstallation
+from entrypoints.composition.embedded import DEMO_FILE, EmbeddedInstallation, given_settings
 from entrypoints.settings import Settings
 from shared_kernel.clock import SystemClock
 
@@ -23,11 +23,15 @@ _LOOK_SECONDS = 1.0
 
 
 def up() -> int:
-    """Start everything, print where it is, and keep it running until Ctrl-C; return the exit status."""
+    """Start everything, print where it is, and keep it running until Ctrl-C; return the exit status.
+
+    Raises `SettingsError` before anything is launched.
+    """
+    given = given_settings(os.environ)
     home = Path(os.environ.get(_HOME_VARIABLE) or ".luneo").absolute()
     started, started_at = time.monotonic(), SystemClock().now()
     print(f"Starting Luneo in {home} …", flush=True)
-    with EmbeddedInstallation.at(home, _say) as installation, installation.supervisor.stopping_on_signals():
+    with EmbeddedInstallation.at(home, _say, given.port) as installation, installation.supervisor.stopping_on_signals():
         demo_file = home / DEMO_FILE
         demo_file.unlink(missing_ok=True)
         try:
