@@ -155,7 +155,8 @@ def _migrate(_: argparse.Namespace) -> int:
 def _doctor(_: argparse.Namespace) -> int:
     from entrypoints.cli.doctor import doctor  # noqa: PLC0415
 
-    return doctor(_of_installation(without=frozenset()))
+    settings = _of_installation(without=frozenset())
+    return doctor(settings, of_demo="LUNEO_DATABASE_URL" not in os.environ and FILE_VARIABLE not in os.environ)
 
 
 def _create_admin(options: argparse.Namespace) -> int:
