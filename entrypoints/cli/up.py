@@ -20,6 +20,7 @@ from shared_kernel.clock import SystemClock
 
 _HOME_VARIABLE = "LUNEO_HOME"
 _LOOK_SECONDS = 1.0
+_REST = "; all of them takes about a minute."
 
 
 def up() -> int:
@@ -77,7 +78,7 @@ Luneo is ready after {seconds:.1f} s.
   Password    {demo.password}
   API key     {demo.api_key}
 
-  Try         {_command(home)} chat "What does Luneo do?"      (the demo agent reads its knowledge first: about a minute)
+  Try         {_command(home)} chat "What does Luneo do?"
   Logs        {home / "logs"}
 
 Ctrl-C stops everything; nothing is lost.""",
@@ -110,7 +111,7 @@ def _tell_when_learned(demo: Demo, installation: EmbeddedInstallation) -> None:
         if bases and ready != told:
             told = ready
             print(
-                f"Demo knowledge: {ready} of {total} sources are indexed{'.' if ready < total else '; the demo agent knows them all.'}",
+                f"Demo knowledge: {ready} of {total} sources are indexed{_REST if ready < total else '; the demo agent knows them all.'}",
                 flush=True,
             )
         if bases and ready >= total:

@@ -30,6 +30,7 @@ _APPLICATION, _MIGRATOR, _SUPERUSER = "luneo", "luneo_migrator", "postgres"
 _PROBE_SECONDS = 1.0
 _SERVED_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
+_LEFTOVER_SECONDS = 0.5
 # About the speed of a large model: an answer can be watched, its stream dropped and the turn stopped by hand.
 _UNLESS_SET = {"LOCAL_WORDS_PER_SECOND": "25"}
 
@@ -143,6 +144,8 @@ class EmbeddedInstallation:
             environment={**os.environ, **self.addresses.environment},
             ready=ready,
             stop_timeout=45.0,
+            # Its servers went with the supervisor, so it can finish nothing any more.
+            leftover_timeout=_LEFTOVER_SECONDS,
         )
 
     def _environment(self, port: int) -> dict[str, str]:
