@@ -23,10 +23,10 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench bench-smoke test-faults format lock clean install
+.PHONY: help run test check bench bench-smoke test-faults format lock clean install install-runtime
 
 help: ## List what can be typed here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 run: .venv/.runtime ## Start the whole of Luneo on this machine (Ctrl-C stops it)
 	@exec .venv/bin/luneo up $(ARGS)
@@ -54,6 +54,8 @@ format: .venv/.development ## Format, and repair what lint can repair
 	.venv/bin/ruff check --fix .
 
 install: .venv/.development ## Only set up .venv with everything
+
+install-runtime: .venv/.runtime ## Only set up .venv with what `luneo` needs to run
 
 lock: .venv/.development ## Resolve the newest allowed versions again, with hashes
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt

@@ -6,12 +6,12 @@ prefix, lower case), else from the default.
 """
 
 import json
-import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,10 +20,16 @@ from urllib.parse import urlsplit
 
 PREFIX = "LUNEO_"
 FILE_VARIABLE = "LUNEO_SETTINGS_FILE"
+BESIDE = frozenset({FILE_VARIABLE, "LUNEO_API_KEY", "LUNEO_ADMIN_PASSWORD"})
+"""Variables of ours that are no settings: single commands read them."""
+MISSING_SETTING = "is missing"
 _MINIMUM_SECRET_LENGTH = 32
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
-_PORTS = 65536
 _THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
+_LAST_PORT = 65_535
+_MOST = 1_000_000_000
+_MOST_SECONDS = 24 * 3600
+_MOST_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 
 
 class SettingsError(Exception):
@@ -55,32 +61,47 @@ def _text(value: str) -> str:
     return value
 
 
-def _number(value: str) -> int:
-    number = int(value)
-    if number < 0:
-        raise ValueError("must not be negative")
-    return number
+def _whole(least: int, most: int, meaning: str = "") -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise ValueError(f"must be a whole number between {least} and {most}{meaning}")
+        return number
+
+    return parse
 
 
-def _count(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise ValueError("must be at least 1")
-    return number
+def _real(most: float, meaning: str = "", *, zero: bool = True) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= most or (number == 0 and not zero):
+            raise ValueError(f"must be a number {'between 0 and' if zero else 'more than 0 and at most'} {most}{meaning}")
+        return number
+
+    return parse
 
 
-def _decimal(value: str) -> float:
-    number = float(value)
-    if not 0 <= number < math.inf:
-        raise ValueError("must be a number that is not negative")
-    return number
+_number = _whole(0, _MOST)
+_count = _whole(1, _MOST)
+_lifetime = _whole(1, _MOST_LIFETIME_SECONDS, " (seconds in ten years)")
+_port = _whole(1, _LAST_PORT)
+_port_or_none = _whole(0, _LAST_PORT, "; 0 is none")
+_decimal = _real(_MOST)
+_pause = _real(_MOST_SECONDS, " (seconds in a day)")
+_seconds = _real(_MOST_SECONDS, " (seconds in a day)", zero=False)
 
 
-def _seconds(value: str) -> float:
-    number = _decimal(value)
-    if not number:
-        raise ValueError("must be more than 0 seconds")
-    return number
+def _keys(value: str) -> tuple[str, ...]:
+    keys = _list(value)
+    if not keys or any(len(key) < _MINIMUM_SECRET_LENGTH for key in keys):
+        raise ValueError(f"each key needs at least {_MINIMUM_SECRET_LENGTH} characters")
+    return keys
 
 
 def _one_of(*known: str) -> Callable[[str], str]:
@@ -90,6 +111,10 @@ def _one_of(*known: str) -> Callable[[str], str]:
         return value.lower()
 
     return parse
+
+
+def _mode(value: str) -> Mode:
+    return Mode(_one_of(*Mode)(value))
 
 
 def _networks(value: str) -> tuple[str, ...]:
@@ -117,7 +142,7 @@ def _origins(value: str) -> tuple[str, ...]:
         if (
             found is None
             or (found["scheme"], found["port"]) in {("https", "443"), ("http", "80")}
-            or not 0 < int(found["port"] or 1) < _PORTS
+            or not 0 < int(found["port"] or 1) <= _LAST_PORT
         ):
             raise ValueError(f"{origin!r} must be an origin as browsers send it: https://host or https://host:port, in lower case, no path")
     return origins
@@ -128,6 +153,13 @@ def _url(*schemes: str) -> Callable[[str], str]:
         parts = urlsplit(value)
         if parts.scheme not in schemes or not parts.netloc:
             raise ValueError(f"must be a URL that begins with {' or '.join(s + '://' for s in schemes)}")
+        if not parts.scheme.startswith("postgresql"):  # whose addresses may name several hosts, each with its port
+            try:
+                named = parts.port != 0 and bool(parts.hostname)
+            except ValueError:
+                named = False
+            if not named:
+                raise ValueError(f"must name a host, and a port only between 1 and {_LAST_PORT}")
         return value.rstrip("/") if parts.scheme.startswith("http") else value
 
     return parse
@@ -161,11 +193,11 @@ def _setting(parse: Callable[[str], Any], default: Any = MISSING, *, secret: boo
 class Settings:
     """Everything that can be set. The field `database_url` is the variable `LUNEO_DATABASE_URL`, and so on."""
 
-    mode: Mode = _setting(Mode, Mode.PRODUCTION)
+    mode: Mode = _setting(_mode, Mode.PRODUCTION)
     home: Path = _setting(Path, Path(".luneo"))
     public_url: str = _setting(_url("http", "https"), "http://127.0.0.1:8000")
     host: str = _setting(_text, "127.0.0.1")
-    port: int = _setting(_number, 8000)
+    port: int = _setting(_port, 8000)
     trusted_proxies: tuple[str, ...] = _setting(_networks, ())
     cors_origins: tuple[str, ...] = _setting(_origins, ())
 
@@ -177,10 +209,10 @@ class Settings:
     qdrant_api_key: str | None = _setting(_text, None, secret=True)
     qdrant_collection: str = _setting(_text, "passages")
 
-    secret_key: tuple[str, ...] = _setting(_list, secret=True)
-    access_token_seconds: int = _setting(_count, 15 * 60)
-    refresh_token_seconds: int = _setting(_count, 7 * 24 * 3600)
-    remembered_refresh_token_seconds: int = _setting(_count, 30 * 24 * 3600)
+    secret_key: tuple[str, ...] = _setting(_keys, secret=True)
+    access_token_seconds: int = _setting(_lifetime, 15 * 60)
+    refresh_token_seconds: int = _setting(_lifetime, 7 * 24 * 3600)
+    remembered_refresh_token_seconds: int = _setting(_lifetime, 30 * 24 * 3600)
 
     openai_base_url: str | None = _setting(_url("http", "https"), None)
     openai_api_key: str | None = _setting(_text, None, secret=True)
@@ -195,8 +227,8 @@ class Settings:
     embeddings_warm_up: bool = _setting(_switch, True)
 
     turn_seconds: float = _setting(_seconds, 120.0)
-    turn_reservation_grace_seconds: float = _setting(_decimal, 30.0)
-    shutdown_seconds: float = _setting(_decimal, 30.0)
+    turn_reservation_grace_seconds: float = _setting(_pause, 30.0)
+    shutdown_seconds: float = _setting(_pause, 30.0)
     runner_silence_seconds: float = _setting(_seconds, 20.0)
 
     smtp_url: str | None = _setting(_url("smtp", "smtps"), None, secret=True)
@@ -212,7 +244,7 @@ class Settings:
     log_format: str = _setting(_one_of("auto", "json", "text"), "json")
     log_level: str = _setting(_one_of("debug", "info", "warning", "error", "critical"), "info")
     otlp_endpoint: str | None = _setting(_url("http", "https"), None)
-    metrics_port: int = _setting(_number, 0)
+    metrics_port: int = _setting(_port_or_none, 0)
 
     @property
     def development(self) -> bool:
@@ -231,68 +263,108 @@ class Settings:
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, *, without: frozenset[str] = frozenset()) -> Self:
-        """Read the settings. Raises `SettingsError` that names every wrong or missing one.
+        """Read the settings. Raises `SettingsError` that names every wrong or missing one, and every contradiction between the others.
 
-        The required ones named in `without` may be missing: a process that does not use them gets them empty.
+        `without` names what the process does not use: the required ones among it may be missing (it gets them empty), and no rule
+        about any of it is applied.
         """
         environment = os.environ if environment is None else environment
         problems: list[str] = []
         from_file = _read_file(environment.get(FILE_VARIABLE), problems)
         known = {f.name: f for f in fields(cls)}
-        problems.extend(f"{PREFIX}{name.upper()}: there is no such setting" for name in from_file if name not in known)
+        problems.extend(_unknown(environment, from_file, frozenset(PREFIX + name.upper() for name in known)))
         values: dict[str, Any] = {}
+        unusable = set(without)
         for name, setting in known.items():
             variable = PREFIX + name.upper()
             text = environment.get(variable, from_file.get(name))
             if text is None or text == "":
-                if setting.default is MISSING and name in without:
+                if setting.default is MISSING:
                     values[name] = () if name == "secret_key" else ""
-                elif setting.default is MISSING:
-                    problems.append(f"{variable}: is missing")
+                    if name not in without:
+                        problems.append(f"{variable}: {MISSING_SETTING}")
+                        unusable.add(name)
                 continue
             try:
                 values[name] = setting.metadata["parse"](text)
             except ValueError as error:
                 problems.append(f"{variable}: {error}" if not setting.metadata["secret"] else f"{variable}: {_without(str(error), text)}")
-        if problems:
-            raise SettingsError(problems)
+                values[name] = None
+                unusable.add(name)
         settings = cls(**values)
-        problems = settings._contradictions()
+        problems.extend(rule.problem(settings) for rule in _RULES if unusable.isdisjoint(rule.names) and rule.broken(settings))
         if problems:
             raise SettingsError(problems)
         return settings
 
-    def _contradictions(self) -> list[str]:
-        problems = self._cleartext_origins()
-        if any(len(key) < _MINIMUM_SECRET_LENGTH for key in self.secret_key):
-            problems.append(f"LUNEO_SECRET_KEY: each key needs at least {_MINIMUM_SECRET_LENGTH} characters")
-        if not 1 <= self.port <= 65535:  # noqa: PLR2004 - the range of ports
-            problems.append("LUNEO_PORT: must be between 1 and 65535")
-        if not 0 <= self.metrics_port <= 65535:  # noqa: PLR2004 - the range of ports, and 0 for none
-            problems.append("LUNEO_METRICS_PORT: must be between 1 and 65535, or 0 for none")
-        if self.openai_models and self.openai_base_url is None:
-            problems.append("LUNEO_OPENAI_BASE_URL: is needed when LUNEO_OPENAI_MODELS is set")
-        names = {"local", *(m.name for m in self.openai_models)}
-        if self.default_model not in names:
-            problems.append(f"LUNEO_DEFAULT_MODEL: must be one of {', '.join(sorted(names))}")
-        if self.mode is Mode.PRODUCTION:
-            if any(key.startswith(GENERATED) for key in self.secret_key):
-                problems.append("LUNEO_SECRET_KEY: production refuses a secret that `luneo up` generated; make one of your own")
-            if not self.public_url.startswith("https://") and urlsplit(self.public_url).hostname not in _THIS_MACHINE:
-                problems.append("LUNEO_PUBLIC_URL: must begin with https:// in production, or name this machine alone")
-            if self.smtp_url is None:
-                problems.append("LUNEO_SMTP_URL: is missing; the development mailbox is refused in production")
-        return problems
-
-    def _cleartext_origins(self) -> list[str]:
-        elsewhere = [o for o in self.cors_origins if o.startswith("http://") and urlsplit(o).hostname not in _THIS_MACHINE]
-        if self.development or not elsewhere:
-            return []
-        return [f"LUNEO_CORS_ORIGINS: {elsewhere[0]!r} must begin with https:// in production, or name this machine alone"]
-
 
 #: Secrets that `luneo up` makes begin with this, so that production can tell them.
 GENERATED = "generated-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Something that settings may not say together: `names` are the settings it is about, the first the one to correct."""
+
+    names: tuple[str, ...]
+    broken: Callable[[Settings], bool]
+    text: Callable[[Settings], str]
+
+    def problem(self, settings: Settings) -> str:
+        return f"{PREFIX}{self.names[0].upper()}: {self.text(settings)}"
+
+
+def _offered(settings: Settings) -> list[str]:
+    return sorted({"local", *(m.name for m in settings.openai_models)})
+
+
+def _in_clear(settings: Settings) -> bool:
+    return not settings.secure_cookies and urlsplit(settings.public_url).hostname not in _THIS_MACHINE
+
+
+def _cleartext_origins(settings: Settings) -> list[str]:
+    return [o for o in settings.cors_origins if o.startswith("http://") and urlsplit(o).hostname not in _THIS_MACHINE]
+
+
+_RULES = (
+    _Rule(
+        ("openai_base_url", "openai_models"),
+        lambda s: bool(s.openai_models) and s.openai_base_url is None,
+        lambda _: "is needed when LUNEO_OPENAI_MODELS is set",
+    ),
+    _Rule(
+        ("default_model", "openai_models"),
+        lambda s: s.default_model not in _offered(s),
+        lambda s: f"must be one of {', '.join(_offered(s))}",
+    ),
+    _Rule(
+        ("secret_key", "mode"),
+        lambda s: not s.development and any(key.startswith(GENERATED) for key in s.secret_key),
+        lambda _: "production refuses a secret that `luneo up` generated; make one of your own",
+    ),
+    _Rule(
+        ("public_url", "mode"),
+        lambda s: not s.development and _in_clear(s),
+        lambda _: "must begin with https:// in production, or name this machine alone",
+    ),
+    _Rule(
+        ("cors_origins", "mode"),
+        lambda s: not s.development and bool(_cleartext_origins(s)),
+        lambda s: f"{_cleartext_origins(s)[0]!r} must begin with https:// in production, or name this machine alone",
+    ),
+    _Rule(
+        ("smtp_url", "mode"),
+        lambda s: not s.development and s.smtp_url is None,
+        lambda _: f"{MISSING_SETTING}; the development mailbox is refused in production",
+    ),
+)
+
+
+def _unknown(environment: Mapping[str, str], from_file: Mapping[str, str], known: frozenset[str]) -> Iterator[str]:
+    named = {PREFIX + name.upper() for name in from_file}
+    for variable in sorted({*named, *(name for name in environment if name.startswith(PREFIX) and name not in BESIDE)} - known):
+        nearest = get_close_matches(variable.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known], n=1)
+        yield f"{variable}: there is no such setting{f'; is it {PREFIX}{nearest[0]}?' if nearest else ''}"
 
 
 def _read_file(name: str | None, problems: list[str]) -> dict[str, str]:

@@ -21,7 +21,6 @@ from adapters.embedded.processes import Account, EmbeddedServerFailed, PidFile, 
 _LOG_LIMIT_BYTES = 10_000_000
 _LOG_TAIL_BYTES = 2_000
 _PROBE_SECONDS = 0.02
-_LEFTOVER_TIMEOUT_SECONDS = 5.0
 _NEXT_PORTS = 100
 
 
@@ -81,7 +80,8 @@ class ChildProcess:
     `prepare` runs before each start, restarts included, and clears what a killed predecessor left. `ready` is a quick probe, asked
     until it says yes or `ready_timeout` seconds are over. `environment` replaces ours when given. `after` names children of the
     same `start_all` that must be ready first; those that wait for nobody start together. `stop_signal` is also what the kernel
-    sends when the supervisor dies. `restart` None means: its end is the end of everything.
+    sends when the supervisor dies; what then still runs gets it once more at the next start, with `leftover_timeout` seconds to end.
+    `restart` None means: its end is the end of everything.
     """
 
     name: str
@@ -96,6 +96,7 @@ class ChildProcess:
     ready_timeout: float = 30.0
     stop_signal: int = signal.SIGTERM
     stop_timeout: float = 10.0
+    leftover_timeout: float = 5.0
     restart: RestartPolicy | None = RestartPolicy()
 
 
@@ -111,7 +112,7 @@ class RunningChild:
     def launch(self) -> None:
         """Stop what an earlier run left, prepare, start. Returns before the child is ready."""
         child = self.child
-        self._pid_file.stop_leftover(child.stop_signal, min(child.stop_timeout, _LEFTOVER_TIMEOUT_SECONDS))
+        self.stop_leftover()
         child.prepare()
         child.log.parent.mkdir(parents=True, exist_ok=True)
         if child.log.exists() and child.log.stat().st_size > _LOG_LIMIT_BYTES:
@@ -129,6 +130,10 @@ class RunningChild:
         mark = ProcessMark.of(self.process.pid)
         if mark is not None:
             self._pid_file.write(mark)
+
+    def stop_leftover(self) -> None:
+        """Stop what an earlier run left, if it still runs."""
+        self._pid_file.stop_leftover(self.child.stop_signal, self.child.leftover_timeout)
 
     def is_alive(self) -> bool:
         """Tell whether the process runs (also collects its exit status when it does not)."""
@@ -212,15 +217,14 @@ class Supervisor:
     def start_all(self, children: Sequence[ChildProcess]) -> None:
         """Start children and return when all are ready; may be called again for more.
 
+        What an earlier run left of them is stopped before, in the order of `stop_all`: whoever works for the others goes first.
         Raises `EmbeddedServerFailed` when one ends or stays silent; what was started stays and is stopped by `stop_all`. Returns
         early when a stop is requested meanwhile.
         """
-        names = {watched.running.child.name for watched in self._watched} | {child.name for child in children}
+        self._refuse_impossible(children)
         waiting = list(children)
-        for child in waiting:
-            unknown = set(child.after) - names
-            if unknown or child.name in child.after:
-                raise ValueError(f"{child.name} waits for {sorted(unknown) or child.name}, which would never be ready.")
+        for child in reversed(waiting):
+            RunningChild(child, self._pid_folder).stop_leftover()
         starting: list[tuple[_Watched, float]] = []
         ready = {watched.running.child.name for watched in self._watched}
         while (waiting or starting) and not self._stop_requested.is_set():
@@ -242,6 +246,13 @@ class Supervisor:
                     raise watched.running.too_slow()
             if starting:
                 self._stop_requested.wait(_PROBE_SECONDS)
+
+    def _refuse_impossible(self, children: Sequence[ChildProcess]) -> None:
+        names = {watched.running.child.name for watched in self._watched} | {child.name for child in children}
+        for child in children:
+            unknown = set(child.after) - names
+            if unknown or child.name in child.after:
+                raise ValueError(f"{child.name} waits for {sorted(unknown) or child.name}, which would never be ready.")
 
     def watch(self) -> None:
         """Keep the children running until a stop is requested.

@@ -40,6 +40,7 @@ from domains.conversational_ai.ports.tokenizer import Tokenizer
 _TRANSPORT_ERRORS: Final = (aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 _KEEP_ALIVE_SECONDS: Final = 60
 _MAX_PROBLEM_BYTES: Final = 1 << 16
+_MAX_LIST_BYTES: Final = 1 << 24
 _DRAIN_SECONDS: Final = 0.05
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 4.0
@@ -63,6 +64,14 @@ class _Body(msgspec.Struct, omit_defaults=True):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     user: str | None = None
+
+
+class _ListedModel(msgspec.Struct):
+    id: str
+
+
+class _ModelList(msgspec.Struct):
+    data: list[_ListedModel]
 
 
 _BODY: Final = msgspec.json.Encoder()
@@ -107,6 +116,7 @@ class OpenAICompatibleModel:
         self._names_completion_tokens = names_completion_tokens
         self._asks_for_usage = asks_for_usage
         self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._list_url = f"{base_url.rstrip('/')}/models"
         self._headers = {
             "authorization": f"Bearer {api_key or 'none'}",
             "content-type": "application/json",
@@ -166,6 +176,31 @@ class OpenAICompatibleModel:
             tokens_in = sum(self._tokenizer.count(message.content) for message in messages)
             tokens_out, estimated = self._tokenizer.count("".join(said)), True
         yield AnswerFinished(finish_reason, tokens_in, tokens_out, estimated, request.model, self.name)
+
+    async def check(self) -> str:
+        """Ask for the list of models, which costs nothing; return what the provider says of the key and of `models`.
+
+        Raises `ModelRefused` when it refuses the key or has no such list, `ModelUnavailable` when it does not answer so.
+        """
+        try:
+            async with self._session.get(self._list_url, headers=self._headers, allow_redirects=False) as response:
+                status, body = response.status, await response.content.read(_MAX_LIST_BYTES)
+        except _TRANSPORT_ERRORS as error:
+            raise _model_error(error) from error
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise ModelRefused(f"the provider refuses the key ({status})", status=status)
+        if status == HTTPStatus.NOT_FOUND:
+            raise ModelRefused(f"there is nothing at {self._list_url} ({status})", status=status)
+        if status != HTTPStatus.OK:
+            raise ModelUnavailable(f"the provider answered {status} at {self._list_url}")
+        try:
+            listed = {model.id for model in msgspec.json.decode(body, type=_ModelList).data}
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return "takes the key"
+        unlisted = [name for name in self._prices if name not in listed]
+        return (
+            f"takes the key, but does not list {', '.join(unlisted)}" if unlisted else f"takes the key and lists {', '.join(self._prices)}"
+        )
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -3,7 +3,9 @@
 import asyncio
 import smtplib
 import ssl
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -73,22 +75,50 @@ class SmtpMailer:
         except (smtplib.SMTPException, OSError) as error:
             raise Unavailable("The mail server does not answer") from error
 
+    async def check(self) -> str:
+        """Do everything that comes before the first mail; return the steps. Raises `Unavailable` that names the step that failed."""
+        steps: list[str] = []
+
+        def walk() -> None:
+            with self._session(steps.append):
+                pass
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, walk)
+        except smtplib.SMTPResponseException as error:
+            said = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else str(error.smtp_error)
+            raise Unavailable(f"{steps[-1]} failed ({error.smtp_code} {' '.join(said.split())})") from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise Unavailable(f"{steps[-1]} failed ({str(error) or type(error).__name__})") from error
+        return ", ".join(steps)
+
     def close(self) -> None:
         """Let running deliveries end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, message: EmailMessage, recipient: str) -> None:
+        with self._session(lambda _: None) as connection:
+            connection.send_message(message, self._server.sender, [recipient])
+
+    @contextmanager
+    def _session(self, reached: Callable[[str], None]) -> Iterator[smtplib.SMTP]:
+        """Hold a connection that is ready for mail; tell `reached` of each step before it is tried."""
         server = self._server
+        reached("TLS connection" if server.security is SmtpSecurity.TLS else "connection")
         if server.security is SmtpSecurity.TLS:
             connection: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout_seconds, context=self._tls)
         else:
             connection = smtplib.SMTP(server.host, server.port, timeout=server.timeout_seconds)
         with connection:
+            reached("EHLO")
+            connection.ehlo_or_helo_if_needed()
             if server.security is SmtpSecurity.STARTTLS:
+                reached("STARTTLS")
                 connection.starttls(context=self._tls)  # raises when the server does not offer it: never in clear by accident
             if server.username is not None:
+                reached("login")
                 connection.login(server.username, server.password or "")
-            connection.send_message(message, server.sender, [recipient])
+            yield connection
 
     def _compose(self, mail: Mail) -> EmailMessage:
         # international addresses are handed over as they are only to servers that take them; send_message asks for SMTPUTF8 itself

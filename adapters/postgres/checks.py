@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.migrate import latest_revision
 from adapters.postgres.roles import DatabaseRole, UnsafeDatabaseRole, as_role, refuse_unsafe_role
@@ -19,21 +20,24 @@ class DatabaseNotReady(DatabaseUnfit):
     """The database does not answer yet, or was not migrated to this version yet: waiting may help."""
 
 
+class DatabaseAway(DatabaseNotReady):
+    """Nobody answers there, or nobody who would let anybody in; the message names host, port and reason."""
+
+
 async def check_database(dsn: str, role: DatabaseRole) -> str:
     """Connect as `role` and return the schema's revision.
 
-    Raises `DatabaseUnfit` when the login is too strong, `DatabaseNotReady` when it is refused or the schema is not this version's.
+    Raises `DatabaseUnfit` when the login is too strong, `DatabaseAway` when nobody answers, `DatabaseNotReady` when the login is refused or
+    the schema is not this version's.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(as_role(dsn, role))
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
-        hint = (
-            ": run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL"
-            if any(sign in reason for sign in ("role", "password authentication", "does not exist"))
-            else ""
-        )
-        raise DatabaseNotReady(f"LUNEO_DATABASE_URL cannot be used ({reason}){hint}") from error
+        reason = _reason(error)
+        place = f"{_place(dsn)} does not let us in" if "FATAL" in reason else f"{_place(dsn)} does not answer"
+        if any(sign in reason for sign in ("role", "password authentication", "does not exist")):
+            raise DatabaseNotReady(f"{place} ({reason}): run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL") from error
+        raise DatabaseAway(f"{place} ({reason})") from error
     async with connection:
         try:
             await refuse_unsafe_role(connection)
@@ -50,6 +54,18 @@ async def check_database(dsn: str, role: DatabaseRole) -> str:
     if found != latest_revision():
         raise DatabaseNotReady(f"the schema is at revision {found}, this version needs {latest_revision()}: run `luneo migrate`")
     return f"revision {found}"
+
+
+def _place(dsn: str) -> str:
+    named = conninfo_to_dict(dsn.replace("postgresql+psycopg://", "postgresql://", 1))
+    hosts, ports = str(named.get("host") or "localhost").split(","), str(named.get("port") or "5432").split(",")
+    return ", ".join(f"{host}:{ports[min(position, len(ports) - 1)]}" for position, host in enumerate(hosts))
+
+
+def _reason(error: psycopg.OperationalError) -> str:
+    """Return what libpq says in one line, without its hints (which begin with a tab) and without what it repeats for each try."""
+    lines = [line.rpartition(" failed: ")[2].strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    return "; ".join(dict.fromkeys(lines))
 
 
 async def wait_for_database(dsn: str, role: DatabaseRole, *, seconds: float, waiting: Callable[[str], None]) -> None:

@@ -7,11 +7,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from entrypoints.settings import FILE_VARIABLE, Settings, SettingsError
+from entrypoints.settings import FILE_VARIABLE, MISSING_SETTING, Settings, SettingsError
+from shared_kernel.pagination import MAXIMUM_LIMIT
 
 Command = Callable[[argparse.Namespace], int]
 _FAILED, _USAGE = 1, 2
-_NOT_FOR_MIGRATION = frozenset({"redis_url", "qdrant_url", "secret_key", "database_url"})
+_FOR_PEOPLE = frozenset({"smtp_url", "public_url"})
+"""What only processes use that talk to people: the API and the worker."""
+_FOR_MODELS = frozenset({"openai_base_url", "openai_models", "default_model"})
+_NOT_FOR_INDEX = _FOR_PEOPLE | _FOR_MODELS | {"database_url", "redis_url", "secret_key"}
+_NOT_FOR_MIGRATION = _NOT_FOR_INDEX | {"qdrant_url"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except SettingsError as error:
         print("These settings are wrong or missing:", *(f"  {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
-        print("`luneo up` needs none of them; docs/guides/settings.md lists them all.", file=sys.stderr)
+        if options.run is not _up and any(MISSING_SETTING in problem for problem in error.problems):
+            print("`luneo up` needs none of them; docs/guides/settings.md lists them all.", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
         return 0
@@ -82,13 +88,19 @@ def _add_events(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     group = commands.add_parser("events", help="List and replay deliveries.").add_subparsers(required=True, metavar="list|replay")
     listing = group.add_parser("list", help="List deliveries that wait or were given up.")
     listing.add_argument("--state", choices=("dead", "due", "sent", "running", "done"), action="append", help="default: dead")
-    listing.add_argument("--limit", type=int, default=20)
+    listing.add_argument("--limit", type=_limit, default=20, help=f"how many, at most {MAXIMUM_LIMIT} (default: 20)")
     listing.set_defaults(run=_events_list)
     replay = group.add_parser("replay", help="Deliver a dead letter again, or all of them.")
     which = replay.add_mutually_exclusive_group(required=True)
     which.add_argument("id", nargs="?", type=UUID)
     which.add_argument("--all", action="store_true")
     replay.set_defaults(run=_events_replay)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAXIMUM_LIMIT:
+        raise argparse.ArgumentTypeError(f"must be a whole number between 1 and {MAXIMUM_LIMIT}")
+    return int(text)
 
 
 def _up(_: argparse.Namespace) -> int:
@@ -107,17 +119,18 @@ def _api(_: argparse.Namespace) -> int:
 
 def _background(part: str) -> Command:
     def run(options: argparse.Namespace) -> int:
-        settings = _configured(Settings.load())
+        parts = frozenset({part, *getattr(options, "also", ())})
+        settings = _configured(Settings.load(without=frozenset() if "worker" in parts else _FOR_PEOPLE))
         from entrypoints.composition.processes import run_background  # noqa: PLC0415
 
-        _run(run_background(settings, frozenset({part, *getattr(options, "also", ())})))
+        _run(run_background(settings, parts))
         return 0
 
     return run
 
 
 def _index(_: argparse.Namespace) -> int:
-    settings = _configured(Settings.load(without=frozenset({"database_url", "redis_url", "secret_key"})))
+    settings = _configured(Settings.load(without=_NOT_FOR_INDEX))
     from entrypoints.composition.embedded import serve_index  # noqa: PLC0415
 
     serve_index(settings.home, settings.qdrant_url, settings.qdrant_api_key)
@@ -142,7 +155,8 @@ def _migrate(_: argparse.Namespace) -> int:
 def _doctor(_: argparse.Namespace) -> int:
     from entrypoints.cli.doctor import doctor  # noqa: PLC0415
 
-    return doctor(_of_installation())
+    settings = _of_installation(without=frozenset())
+    return doctor(settings, of_demo="LUNEO_DATABASE_URL" not in os.environ and FILE_VARIABLE not in os.environ)
 
 
 def _create_admin(options: argparse.Namespace) -> int:
@@ -180,10 +194,10 @@ def _events_replay(options: argparse.Namespace) -> int:
     return _run(replay_events(_of_installation(), delivery_id=options.id))
 
 
-def _of_installation() -> Settings:
+def _of_installation(*, without: frozenset[str] = _FOR_PEOPLE) -> Settings:
     """Return the settings; without LUNEO_DATABASE_URL those of the `luneo up` that runs on this folder."""
     if "LUNEO_DATABASE_URL" in os.environ:
-        return Settings.load()
+        return Settings.load(without=without)
     from entrypoints.composition.embedded import running_environment  # noqa: PLC0415
 
     home = Path(os.environ.get("LUNEO_HOME") or ".luneo")
@@ -192,7 +206,7 @@ def _of_installation() -> Settings:
         raise SettingsError(
             [f"LUNEO_DATABASE_URL: is missing, and no `luneo up` runs on {home.absolute()}: start it, or name your servers"]
         )
-    return Settings.load({**os.environ, **running})
+    return Settings.load({**os.environ, **running}, without=without)
 
 
 def _configured(settings: Settings) -> Settings:

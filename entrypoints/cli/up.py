@@ -14,20 +14,25 @@ from pathlib import Path
 
 from entrypoints.cli.demo_knowledge import demo_sources
 from entrypoints.composition.demo import Demo, ensure_demo
-from entrypoints.composition.embedded import DEMO_FILE, EmbeddedInstallation
+from entrypoints.composition.embedded import DEMO_FILE, EmbeddedInstallation, given_settings
 from entrypoints.settings import Settings
 from shared_kernel.clock import SystemClock
 
 _HOME_VARIABLE = "LUNEO_HOME"
 _LOOK_SECONDS = 1.0
+_REST = "; all of them takes about a minute."
 
 
 def up() -> int:
-    """Start everything, print where it is, and keep it running until Ctrl-C; return the exit status."""
+    """Start everything, print where it is, and keep it running until Ctrl-C; return the exit status.
+
+    Raises `SettingsError` before anything is launched.
+    """
+    given = given_settings(os.environ)
     home = Path(os.environ.get(_HOME_VARIABLE) or ".luneo").absolute()
     started, started_at = time.monotonic(), SystemClock().now()
     print(f"Starting Luneo in {home} …", flush=True)
-    with EmbeddedInstallation.at(home, _say) as installation, installation.supervisor.stopping_on_signals():
+    with EmbeddedInstallation.at(home, _say, given.port) as installation, installation.supervisor.stopping_on_signals():
         demo_file = home / DEMO_FILE
         demo_file.unlink(missing_ok=True)
         try:
@@ -73,7 +78,7 @@ Luneo is ready after {seconds:.1f} s.
   Password    {demo.password}
   API key     {demo.api_key}
 
-  Try         {_command(home)} chat "What does Luneo do?"      (the demo agent reads its knowledge first: about a minute)
+  Try         {_command(home)} chat "What does Luneo do?"
   Logs        {home / "logs"}
 
 Ctrl-C stops everything; nothing is lost.""",
@@ -106,7 +111,7 @@ def _tell_when_learned(demo: Demo, installation: EmbeddedInstallation) -> None:
         if bases and ready != told:
             told = ready
             print(
-                f"Demo knowledge: {ready} of {total} sources are indexed{'.' if ready < total else '; the demo agent knows them all.'}",
+                f"Demo knowledge: {ready} of {total} sources are indexed{_REST if ready < total else '; the demo agent knows them all.'}",
                 flush=True,
             )
         if bases and ready >= total:

@@ -1,20 +1,27 @@
 """`luneo doctor`: every dependency, checked, with what to do."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from adapters.postgres.checks import DatabaseUnfit, check_database
+from adapters.llm.tokens import Utf8Tokenizer
+from adapters.mail.smtp_mailer import SmtpMailer
+from adapters.postgres.checks import DatabaseAway, DatabaseUnfit, check_database
 from adapters.postgres.roles import DatabaseRole
 from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.redis_store.connection import RedisConnection
+from domains.conversational_ai.ports.generative_model import ModelRefused
+from entrypoints.composition.foundation import smtp_server
+from entrypoints.composition.models import openai_model
 from entrypoints.settings import Settings
+from shared_kernel.clock import SystemClock
 from shared_kernel.errors import LuneoError
 from shared_kernel.identifiers import new_id
 
 _SECONDS = 6.0
+_MAIL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +33,23 @@ class Finding:
     text: str
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Check everything that `settings` name, all at once, each within 6 s."""
+async def examine(settings: Settings, *, of_demo: bool = False) -> list[Finding]:
+    """Check everything that `settings` name, all at once, each within 6 s.
+
+    `of_demo`: they are those of a `make run`, which starts what is missing.
+    """
     checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
         *(
-            (f"Postgres as {role.value}", lambda role=role: check_database(settings.database_url, role))
+            (f"Postgres as {role.value}", lambda role=role: _postgres(settings, role, of_demo=of_demo))
             for role in (DatabaseRole.APP, DatabaseRole.RELAY, DatabaseRole.PLATFORM)
         ),
-        ("Redis", lambda: _redis(settings)),
-        ("Vector index", lambda: _index(settings)),
+        ("Redis", lambda: _redis(settings, of_demo=of_demo)),
+        ("Vector index", lambda: _index(settings, of_demo=of_demo)),
     ]
-    if settings.openai_base_url:
-        checks.append(("Model provider", lambda: _reachable(settings.openai_base_url or "", 443)))
-    if settings.smtp_url:
-        checks.append(("Mail server", lambda: _reachable(settings.smtp_url or "", 587)))
+    if (base_url := settings.openai_base_url) is not None:
+        checks.append(("Model provider", lambda: _provider(settings, base_url)))
+    if (smtp_url := settings.smtp_url) is not None:
+        checks.append(("Mail server", lambda: _mail(settings, smtp_url)))
     return list(await asyncio.gather(*(_checked(name, check) for name, check in checks)))
 
 
@@ -53,41 +63,70 @@ async def _checked(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
         return Finding(name, ok=False, text=str(error))
 
 
-async def _redis(settings: Settings) -> str:
+def _what_to_do(otherwise: str, *, of_demo: bool) -> str:
+    return "start Luneo with `make run`" if of_demo else otherwise
+
+
+async def _postgres(settings: Settings, role: DatabaseRole, *, of_demo: bool) -> str:
+    try:
+        return await check_database(settings.database_url, role)
+    except DatabaseAway as error:
+        raise DatabaseAway(f"{error}: {_what_to_do('start it, or correct LUNEO_DATABASE_URL', of_demo=of_demo)}") from error
+
+
+async def _redis(settings: Settings, *, of_demo: bool) -> str:
     connection = RedisConnection(settings.redis_url, environment=settings.mode.value, timeout_seconds=3)
     try:
         await connection.run(lambda redis: redis.ping())
     except LuneoError as error:
-        raise OSError(f"{_place(settings.redis_url)} does not answer: start it, or correct LUNEO_REDIS_URL and its password") from error
+        hint = _what_to_do("start it, or correct LUNEO_REDIS_URL and its password", of_demo=of_demo)
+        raise OSError(f"{_place(settings.redis_url)} does not answer: {hint}") from error
     finally:
         await connection.aclose()
     return "answers"
 
 
-async def _index(settings: Settings) -> str:
+async def _index(settings: Settings, *, of_demo: bool) -> str:
     index = QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection)
     try:
         await index.prepare()
         await index.count(new_id())
     except LuneoError as error:
-        hint = "start it (`luneo index`, or a Qdrant server), or correct LUNEO_QDRANT_URL and LUNEO_QDRANT_API_KEY"
+        hint = _what_to_do(
+            "start it (`luneo index`, or a Qdrant server), or correct LUNEO_QDRANT_URL and LUNEO_QDRANT_API_KEY", of_demo=of_demo
+        )
         raise OSError(f"{_place(settings.qdrant_url)} does not answer: {hint}") from error
     finally:
         await index.close()
     return "answers"
 
 
+async def _provider(settings: Settings, base_url: str) -> str:
+    model = openai_model(settings, base_url, Utf8Tokenizer())
+    try:
+        said = await model.check()
+    except ModelRefused as error:
+        wrong = "LUNEO_OPENAI_BASE_URL" if error.extra.get("status") == HTTPStatus.NOT_FOUND else "LUNEO_OPENAI_API_KEY"
+        raise OSError(f"{error}: correct {wrong}") from error
+    except LuneoError as error:
+        raise OSError(f"{_place(base_url)}: {error}: is LUNEO_OPENAI_BASE_URL right, and may this machine reach it?") from error
+    finally:
+        await model.aclose()
+    return f"{said} (not checked: that it answers a question, and its credit)"
+
+
+async def _mail(settings: Settings, url: str) -> str:
+    server = replace(smtp_server(url, settings.mail_from), timeout_seconds=_MAIL_SECONDS)
+    mailer = SmtpMailer(server, SystemClock())
+    try:
+        steps = await mailer.check()
+    except LuneoError as error:
+        raise OSError(f"{server.host}:{server.port}: {error}: correct LUNEO_SMTP_URL, or the server") from error
+    finally:
+        mailer.close()
+    return f"well so far: {steps} (not checked: that it takes {server.sender} as sender, and delivers)"
+
+
 def _place(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-
-
-async def _reachable(url: str, port: int) -> str:
-    parts = urlsplit(url)
-    host, number = parts.hostname or "", parts.port or (80 if parts.scheme == "http" else port)
-    try:
-        connection = await asyncio.to_thread(socket.create_connection, (host, number), 5)
-    except OSError as error:
-        raise OSError(f"{host}:{number} cannot be reached ({error})") from error
-    connection.close()
-    return f"{host}:{number} accepts connections"

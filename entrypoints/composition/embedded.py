@@ -11,22 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import structlog
+
 from adapters.embedded.home import HomeInUse, HomeLock, Secrets
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.processes import EmbeddedServerFailed, write_atomically
 from adapters.embedded.supervisor import ChildProcess, Supervisor, accepts_connections, free_port
 from adapters.embedded.valkey import EmbeddedValkey
 from adapters.postgres.migrate import current_revision, ensure_database, latest_revision, migrate
-from entrypoints.settings import GENERATED, PREFIX, SettingsError
+from entrypoints.settings import GENERATED, PREFIX, Settings
 
 DEMO_FILE = "demo.json"
+_QDRANT_PORT = 6333  # where its clients look when an address names no port
+_logger = structlog.get_logger("luneo.index")
 _ENVIRONMENT_FILE = "environment.json"
 _DATABASE = "luneo"
 _APPLICATION, _MIGRATOR, _SUPERUSER = "luneo", "luneo_migrator", "postgres"
-_PREFERRED_HTTP_PORT, _LAST_PORT = 8000, 65_535
 _PROBE_SECONDS = 1.0
 _SERVED_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
+_LEFTOVER_SECONDS = 0.5
 # About the speed of a large model: an answer can be watched, its stream dropped and the turn stopped by hand.
 _UNLESS_SET = {"LOCAL_WORDS_PER_SECOND": "25"}
 
@@ -44,33 +48,49 @@ class EmbeddedAddresses:
         return f"http://127.0.0.1:{self.http_port}"
 
 
-def _preferred_port() -> int:
-    """Return where to look for a free port from on. Raises `SettingsError`."""
-    text = os.environ.get(f"{PREFIX}PORT") or str(_PREFERRED_HTTP_PORT)
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _LAST_PORT:
-        raise SettingsError([f"{PREFIX}PORT: must be between 1 and {_LAST_PORT}"])
-    return int(text)
+# What `luneo up` makes itself, whatever the environment says; the values only stand in for what is made later.
+_MADE_HERE = {
+    "MODE": "development",
+    "HOST": "127.0.0.1",
+    "PUBLIC_URL": "http://127.0.0.1",
+    "DATABASE_URL": "postgresql://127.0.0.1/luneo",
+    "MIGRATION_DATABASE_URL": "postgresql://127.0.0.1/luneo",
+    "REDIS_URL": "redis://127.0.0.1",
+    "QDRANT_URL": "http://127.0.0.1",
+    "QDRANT_API_KEY": GENERATED,
+    "SECRET_KEY": GENERATED.ljust(64, "0"),
+}
+
+
+def given_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that `luneo up` takes from the environment, with stand-ins for those it makes.
+
+    Raises `SettingsError` that names all that is wrong, before anything is made or launched.
+    """
+    return Settings.load({**environment, **{PREFIX + name: value for name, value in _MADE_HERE.items()}})
 
 
 class EmbeddedInstallation:
-    """Everything below `home`, started by one process and stopped with it. `report` is told noteworthy events, one line each."""
+    """Everything below `home`, started by one process and stopped with it. `report` is told noteworthy events, one line each.
 
-    def __init__(self, home: Path, report: Callable[[str], None]) -> None:
+    The API listens on `preferred_port`, or on the next free one.
+    """
+
+    def __init__(self, home: Path, report: Callable[[str], None], preferred_port: int) -> None:
         self.home = home.absolute()
         self._secrets = Secrets(self.home / "secrets.json")
         self.supervisor = Supervisor(self.home / "run", report=report)
         self._postgres = EmbeddedPostgres(self.home / "postgres", self._secrets.get("postgres_superuser"), free_port(), home=self.home)
         self._valkey = EmbeddedValkey(self.home / "valkey", self._secrets.get("valkey"), free_port())
         self._index_port = free_port()
-        preferred = _preferred_port()
-        port = free_port(preferred)
-        if port != preferred:
-            report(f"Port {preferred} is taken: Luneo takes {port}.")
+        port = free_port(preferred_port)
+        if port != preferred_port:
+            report(f"Port {preferred_port} is taken: Luneo takes {port}.")
         self.addresses = EmbeddedAddresses(http_port=port, environment=self._environment(port))
 
     @staticmethod
     @contextmanager
-    def at(home: Path, report: Callable[[str], None]) -> "Iterator[EmbeddedInstallation]":
+    def at(home: Path, report: Callable[[str], None], preferred_port: int) -> "Iterator[EmbeddedInstallation]":
         """Hold the home folder while the block runs; stop every child at its end.
 
         Raises `HomeInUse`, whose message also names the address of the one that holds it.
@@ -80,7 +100,7 @@ class EmbeddedInstallation:
                 held.enter_context(HomeLock(home))
             except HomeInUse as other:
                 raise HomeInUse(f"{other} {_where_it_is(home)}") from None
-            installation = EmbeddedInstallation(home, report)
+            installation = EmbeddedInstallation(home, report, preferred_port)
             try:
                 yield installation
             finally:
@@ -124,6 +144,8 @@ class EmbeddedInstallation:
             environment={**os.environ, **self.addresses.environment},
             ready=ready,
             stop_timeout=45.0,
+            # Its servers went with the supervisor, so it can finish nothing any more.
+            leftover_timeout=_LEFTOVER_SECONDS,
         )
 
     def _environment(self, port: int) -> dict[str, str]:
@@ -180,13 +202,13 @@ def running_environment(home: Path) -> dict[str, str]:
 
 
 def serve_index(home: Path, url: str, api_key: str | None) -> None:
-    """Run the local vector server on the port of `url` until a signal comes. Raises `FolderInUse`."""
+    """Run the local vector server on the port of `url`, Qdrant's own when it names none, until a signal comes. Raises `FolderInUse`."""
     from adapters.embedded.vector_server import serve  # noqa: PLC0415 - loads the Edge library, which only this process needs
 
-    port = urlsplit(url).port
-    if port is None:
-        raise ValueError("LUNEO_QDRANT_URL must name a port")
-    serve(home / "index", port, api_key)
+    port = urlsplit(url).port or _QDRANT_PORT
+    folder = (home / "index").absolute()
+    _logger.info("started", serves=["index"], port=port, folder=str(folder))
+    serve(folder, port, api_key)
 
 
 def run_migrations(migration_dsn: str, application_dsn: str | None) -> tuple[str | None, str]:

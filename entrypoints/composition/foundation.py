@@ -153,10 +153,10 @@ class FoundationProvider(Provider):
         """Who sends mail: SMTP when configured, else the development mailbox."""
         if settings.smtp_url is None:
             return mailbox
-        return SmtpMailer(_smtp_server(settings.smtp_url, settings.mail_from), clock)
+        return SmtpMailer(smtp_server(settings.smtp_url, settings.mail_from), clock)
 
 
-def _smtp_server(url: str, sender: str) -> SmtpServer:
+def smtp_server(url: str, sender: str) -> SmtpServer:
     """Return the server of `smtp://user:password@host:port` (STARTTLS; `?security=none` for a relay on this machine) or `smtps://…`."""
     parts = urlsplit(url)
     name, address = parseaddr(sender)

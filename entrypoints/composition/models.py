@@ -18,6 +18,21 @@ from domains.conversational_ai.ports.tokenizer import Tokenizer
 from entrypoints.settings import Settings
 
 
+def openai_model(settings: Settings, base_url: str, tokenizer: Tokenizer) -> OpenAICompatibleModel:
+    """Return the models of the OpenAI-compatible server at `base_url`."""
+    return OpenAICompatibleModel(
+        name="openai",
+        base_url=base_url,
+        api_key=settings.openai_api_key,
+        prices={m.name: TokenPrice(m.currency, m.price_in, m.price_out) for m in settings.openai_models},
+        tokenizer=tokenizer,
+        connect_timeout=settings.model_connect_seconds,
+        idle_timeout=settings.model_idle_seconds,
+        total_timeout=settings.model_total_seconds,
+        max_retries=settings.model_retries,
+    )
+
+
 class ModelsProvider(Provider):
     """The generative model reaches the orchestrator alone; an architecture test sees to it."""
 
@@ -38,19 +53,7 @@ class ModelsProvider(Provider):
         """Every configured provider, and the local model."""
         providers: list[ModelProvider] = [LocalModel(tokenizer=tokenizer, words_per_second=settings.local_words_per_second)]
         if settings.openai_base_url is not None:
-            providers.append(
-                OpenAICompatibleModel(
-                    name="openai",
-                    base_url=settings.openai_base_url,
-                    api_key=settings.openai_api_key,
-                    prices={m.name: TokenPrice(m.currency, m.price_in, m.price_out) for m in settings.openai_models},
-                    tokenizer=tokenizer,
-                    connect_timeout=settings.model_connect_seconds,
-                    idle_timeout=settings.model_idle_seconds,
-                    total_timeout=settings.model_total_seconds,
-                    max_retries=settings.model_retries,
-                )
-            )
+            providers.append(openai_model(settings, settings.openai_base_url, tokenizer))
         async with ModelCatalogue(providers) as catalogue:
             yield catalogue
 

@@ -177,6 +177,7 @@ async def run_background(settings: Settings, parts: frozenset[str]) -> None:
         tasks.append(asyncio.create_task(_forever(lambda: _run_scheduler(container)), name="scheduler"))
     if "worker" in parts:
         tasks.append(asyncio.create_task(_run_worker(settings, metrics, stop), name="worker"))
+    _logger.info("started", serves=sorted(parts), metrics_port=settings.metrics_port or None)
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait((*tasks, stopped), return_when=asyncio.FIRST_COMPLETED)
     stop.set()

@@ -154,6 +154,7 @@ class Dispatcher:
                 consumer=delivery.consumer,
                 attempt=delivery.attempt,
                 last=begun.is_last_attempt,
+                reason=_described(error),
                 exc_info=None if expected else error,
             )
             if begun.is_last_attempt:

@@ -39,4 +39,51 @@ def test_a_home_in_use_names_the_process_and_where_it_is_found(
 def test_a_port_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     monkeypatch.setenv("LUNEO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LUNEO_PORT", port)
-    assert "LUNEO_PORT: must be between 1 and 65535" in told(capsys, "up")
+    assert "LUNEO_PORT: must be a whole number between 1 and 65535" in told(capsys, "up")
+
+
+def test_up_checks_its_settings_before_it_makes_anything(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUNEO_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LUNEO_DEFAULT_MODEL", "gpt-5")
+    monkeypatch.setenv("LUNEO_PORT", "0")
+    assert told(capsys, "up").splitlines() == [
+        "These settings are wrong or missing:",
+        "  LUNEO_PORT: must be a whole number between 1 and 65535",
+        "  LUNEO_DEFAULT_MODEL: must be one of local",
+    ]
+    assert not (tmp_path / "home").exists()
+
+
+def test_whoever_lacks_a_setting_hears_of_the_command_that_needs_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "`luneo up` needs none of them" in told(capsys, "api")
+    for name, value in {
+        "DATABASE": "mysql://db",
+        "REDIS": "redis://r",
+        "QDRANT": "http://q",
+        "PUBLIC": "https://p",
+        "SMTP": "smtp://m",
+    }.items():
+        monkeypatch.setenv(f"LUNEO_{name}_URL", value)
+    monkeypatch.setenv("LUNEO_SECRET_KEY", "short")
+    complaint = told(capsys, "api")
+    assert "LUNEO_DATABASE_URL: must be a URL" in complaint
+    assert "LUNEO_SECRET_KEY: each key needs" in complaint
+    assert "`luneo up`" not in complaint
+
+
+@pytest.mark.parametrize("command", ["migrate", "index", "relay", "scheduler"])
+def test_what_sends_no_mail_needs_no_mail_server(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    complaint = told(capsys, command)
+    assert "is missing" in complaint
+    assert "LUNEO_SMTP_URL" not in complaint
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "1000", "-1", "many"])
+def test_a_limit_that_no_page_has(capsys: pytest.CaptureFixture[str], limit: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["events", "list", "--limit", limit])
+    assert "argument --limit: must be a whole number between 1 and 100" in capsys.readouterr().err

@@ -35,7 +35,9 @@ def test_production_is_the_default() -> None:
 
 
 def test_every_missing_setting_is_named_at_once() -> None:
-    assert problems({}) == [f"LUNEO_{name}: is missing" for name in ("DATABASE_URL", "REDIS_URL", "QDRANT_URL", "SECRET_KEY")]
+    required = [f"LUNEO_{name}: is missing" for name in ("DATABASE_URL", "REDIS_URL", "QDRANT_URL", "SECRET_KEY")]
+    assert problems({"LUNEO_MODE": "development"}) == required
+    assert problems({}) == [*required, "LUNEO_SMTP_URL: is missing; the development mailbox is refused in production"]
 
 
 @pytest.mark.parametrize(
@@ -43,15 +45,23 @@ def test_every_missing_setting_is_named_at_once() -> None:
     [
         ("LUNEO_PORT", "eighty"),
         ("LUNEO_PORT", "70000"),
+        ("LUNEO_PORT", "0"),
+        ("LUNEO_METRICS_PORT", "65536"),
         ("LUNEO_MODE", "test"),
         ("LUNEO_DATABASE_URL", "mysql://somewhere"),
         ("LUNEO_QDRANT_URL", "6333"),
+        ("LUNEO_QDRANT_URL", "http://127.0.0.1:eighty"),
+        ("LUNEO_QDRANT_URL", "http://:6333"),
+        ("LUNEO_SMTP_URL", "smtp://mail.example:99999"),
         ("LUNEO_SECRET_KEY", "short"),
         ("LUNEO_OPENAI_MODELS", "gpt-4o"),
         ("LUNEO_OPENAI_MODELS", '[{"price_in": 1}]'),
         ("LUNEO_DEFAULT_MODEL", "unknown"),
         ("LUNEO_TURN_SECONDS", "soon"),
         ("LUNEO_TURN_SECONDS", "nan"),
+        ("LUNEO_TURN_SECONDS", "1e308"),
+        ("LUNEO_SHUTDOWN_SECONDS", "1e9"),
+        ("LUNEO_ACCESS_TOKEN_SECONDS", "9" * 30),
         ("LUNEO_TURN_SECONDS", "0"),
         ("LUNEO_SHUTDOWN_SECONDS", "-1"),
         ("LUNEO_ACCESS_TOKEN_SECONDS", "0"),
@@ -90,6 +100,55 @@ def test_every_missing_setting_is_named_at_once() -> None:
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     assert any(problem.startswith(f"{name}: ") for problem in problems({**DEVELOPMENT, name: value}))
+
+
+def test_faults_of_every_kind_are_named_in_one_list() -> None:
+    wrong = {
+        "LUNEO_REDIS_URL": "",
+        "LUNEO_TURN_SECONDS": "1e308",
+        "LUNEO_SECRET_KEY": "short",
+        "LUNEO_PORT": "0",
+        "LUNEO_DATABSE_URL": "postgresql://127.0.0.1/luneo",
+        "LUNEO_DEFAULT_MODEL": "gpt-5",
+        "LUNEO_PUBLIC_URL": "http://luneo.example",
+    }
+    without_mail = {k: v for k, v in PRODUCTION.items() if k != "LUNEO_SMTP_URL"}
+    assert problems({**without_mail, **wrong}) == [
+        "LUNEO_DATABSE_URL: there is no such setting; is it LUNEO_DATABASE_URL?",
+        "LUNEO_PORT: must be a whole number between 1 and 65535",
+        "LUNEO_REDIS_URL: is missing",
+        "LUNEO_SECRET_KEY: each key needs at least 32 characters",
+        "LUNEO_TURN_SECONDS: must be a number more than 0 and at most 86400 (seconds in a day)",
+        "LUNEO_DEFAULT_MODEL: must be one of local",
+        "LUNEO_PUBLIC_URL: must begin with https:// in production, or name this machine alone",
+        "LUNEO_SMTP_URL: is missing; the development mailbox is refused in production",
+    ]
+
+
+def test_what_contradicts_a_wrong_setting_is_not_guessed_at() -> None:
+    assert [p.partition(":")[0] for p in problems({**DEVELOPMENT, "LUNEO_OPENAI_MODELS": "gpt-5", "LUNEO_DEFAULT_MODEL": "gpt-5"})] == [
+        "LUNEO_OPENAI_MODELS"
+    ]
+
+
+def test_an_unknown_setting_that_resembles_none_is_only_named() -> None:
+    assert problems({**DEVELOPMENT, "LUNEO_ZZZ": "1"}) == ["LUNEO_ZZZ: there is no such setting"]
+
+
+def test_what_single_commands_read_is_no_unknown_setting() -> None:
+    single = {"LUNEO_API_KEY": "lun_live_1", "LUNEO_ADMIN_PASSWORD": "correct horse", "LUNEO_SETTINGS_FILE": ""}
+    assert Settings.load({**DEVELOPMENT, **single}) == Settings.load(DEVELOPMENT)
+
+
+def test_a_rule_about_what_a_process_does_not_use_is_not_applied() -> None:
+    for_migration = {"LUNEO_MIGRATION_DATABASE_URL": "postgresql://migrator:p@127.0.0.1/luneo", "LUNEO_PUBLIC_URL": "http://luneo.example"}
+    unused = frozenset({"database_url", "redis_url", "qdrant_url", "secret_key", "smtp_url", "public_url"})
+    assert Settings.load(for_migration, without=unused).mode is Mode.PRODUCTION
+
+
+def test_several_database_hosts_each_have_their_port() -> None:
+    several = "postgresql://luneo:p@db1:5432,db2:5433/luneo"
+    assert Settings.load({**DEVELOPMENT, "LUNEO_DATABASE_URL": several}).database_url == several
 
 
 def test_a_secret_is_never_repeated_in_a_complaint() -> None:
@@ -138,7 +197,7 @@ def test_a_file_fills_what_the_environment_leaves_out(tmp_path: Path) -> None:
 def test_a_file_that_says_something_unknown_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "luneo.toml"
     file.write_text("prot = 9002\n")
-    assert problems({**DEVELOPMENT, "LUNEO_SETTINGS_FILE": str(file)}) == ["LUNEO_PROT: there is no such setting"]
+    assert problems({**DEVELOPMENT, "LUNEO_SETTINGS_FILE": str(file)}) == ["LUNEO_PROT: there is no such setting; is it LUNEO_PORT?"]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

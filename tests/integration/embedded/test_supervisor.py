@@ -225,8 +225,30 @@ def test_a_leftover_that_outlived_a_killed_supervisor_is_stopped_at_the_next_sta
         supervising.kill()
     survivors = [mark for mark in (ProcessMark.of(pid_of(tmp_path, name)) for name in ("one", "two")) if mark is not None]
     assert len(survivors) == 2
-    supervisor.start_all([replace(child(tmp_path, name), stop_timeout=0.2) for name in ("one", "two")])
+    supervisor.start_all([replace(child(tmp_path, name), leftover_timeout=0.2) for name in ("one", "two")])
     assert not any(mark.is_alive() for mark in survivors)
+
+
+def test_leftovers_are_stopped_in_reverse_before_the_first_is_started_again(tmp_path: Path, supervisor: Supervisor) -> None:
+    deaf = WELL_BEHAVED.replace("def stop(*_):", "def stop(*_):\n    if not (folder / 'again').exists(): return")
+    with subprocess.Popen([sys.executable, "-c", SUPERVISING, tmp_path, deaf], stdout=subprocess.PIPE, text=True) as supervising:
+        assert supervising.stdout is not None
+        assert supervising.stdout.readline() == "ready\n"
+        supervising.kill()
+    survivors = [mark for mark in (ProcessMark.of(pid_of(tmp_path, name)) for name in ("one", "two")) if mark is not None]
+    assert len(survivors) == 2
+    (tmp_path / "again").touch()
+    alive_at_start: list[bool] = []
+    one = child(tmp_path, "one")
+
+    def prepare() -> None:
+        alive_at_start.append(any(mark.is_alive() for mark in survivors))
+        one.prepare()
+
+    watching = replace(one, prepare=prepare)
+    supervisor.start_all([watching, child(tmp_path, "two")])
+    assert alive_at_start == [False]
+    assert lines(tmp_path / "stops") == ["two", "one"]
 
 
 def test_a_process_that_was_given_the_number_of_an_old_child_is_left_alone(tmp_path: Path, supervisor: Supervisor) -> None:

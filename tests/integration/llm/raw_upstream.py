@@ -65,7 +65,7 @@ async def raw_upstream(*answers: Sequence[Step], hangs_up: bool = False) -> Asyn
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
                 upstream.headers.append(headers)
-                upstream.bodies.append(msgspec.json.decode(await reader.readexactly(int(headers["content-length"]))))
+                upstream.bodies.append(msgspec.json.decode(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}"))
                 for step in answers[min(len(upstream.bodies), len(answers)) - 1]:
                     if isinstance(step, asyncio.Event):
                         await step.wait()

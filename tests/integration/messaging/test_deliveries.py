@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
+import structlog
 
 from adapters.messaging.broker import DeliveryBroker
 from adapters.postgres.messaging.deliveries import LEASE, MOST_ATTEMPTS
@@ -266,6 +267,16 @@ async def test_what_every_worker_died_over_is_given_up_by_the_next_which_does_no
     await office.relayed.replay(None, office.clock.now())
     await office.until_quiet()
     assert await office.effects(thing) == [1]
+
+
+async def test_the_log_names_the_reason_by_its_code_or_its_kind_alone(office: PostOffice) -> None:
+    organization, thing = someone()
+    office.fates.poison.add((thing, 1))
+    await office.publish(organization, thing, 1)
+    with structlog.testing.capture_logs() as lines:
+        await office.until_quiet()
+    failed = [line for line in lines if line["event"] == "delivery_failed"]
+    assert {line["reason"] for line in failed} == {"ValueError"}
 
 
 async def test_what_failed_to_the_last_is_given_up_with_its_error(office: PostOffice) -> None:

@@ -47,7 +47,8 @@ class Inbox:
 
 
 def _only_luneo(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: LoginPassword) -> AuthResult:
-    return AuthResult(success=data.login == b"luneo" and data.password == b"right")
+    right = data.login == b"luneo" and data.password == b"right"
+    return AuthResult(success=right, handled=right)  # what is not handled is refused by the server with 535
 
 
 @contextmanager
@@ -117,6 +118,27 @@ async def test_starttls_protects_the_login(authority: trustme.CA) -> None:
             ).send(MAIL)
         with pytest.raises(Unavailable):  # an unknown authority
             await SmtpMailer(settings, SystemClock()).send(MAIL)
+
+
+async def test_a_check_goes_up_to_the_login_and_names_the_step_that_fails(authority: trustme.CA) -> None:
+    of_server, of_client = contexts(authority)
+    inbox, starttls = Inbox(), {"security": SmtpSecurity.STARTTLS, "username": "luneo"}
+    with served(inbox, tls_context=of_server, auth_required=True, authenticator=_only_luneo) as port:
+        right = server(port, **starttls, password="right")
+        assert await SmtpMailer(right, SystemClock(), tls=of_client).check() == "connection, EHLO, STARTTLS, login"
+        with pytest.raises(Unavailable, match=r"^login failed \(535 "):
+            await SmtpMailer(replace(right, password="wrong"), SystemClock(), tls=of_client).check()
+        with pytest.raises(Unavailable, match=r"^STARTTLS failed \(.*certificate verify failed"):
+            await SmtpMailer(right, SystemClock()).check()
+    with pytest.raises(Unavailable, match=r"^connection failed \("):
+        await SmtpMailer(right, SystemClock()).check()
+    with served(inbox) as port:
+        with pytest.raises(Unavailable, match=r"^STARTTLS failed \(STARTTLS extension not supported"):
+            await SmtpMailer(server(port, **starttls, password="right"), SystemClock()).check()
+        with pytest.raises(Unavailable, match=r"^TLS connection failed \("):
+            await SmtpMailer(server(port, security=SmtpSecurity.TLS), SystemClock()).check()
+        assert await SmtpMailer(server(port), SystemClock()).check() == "connection, EHLO"
+    assert inbox.received == []
 
 
 async def test_without_the_promised_protection_nothing_is_sent() -> None:
