@@ -9,6 +9,7 @@ import contextlib
 import hmac
 import re
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -232,7 +233,17 @@ def create_app(folder: Path, api_key: str | None) -> VectorServer:
 
 
 class _Server(uvicorn.Server):
-    """Ends by returning: uvicorn's own way is to raise the signal again, which skips everything after it."""
+    """Ends by returning: uvicorn's own way is to raise the signal again, which skips everything after it. Tells `started` once it serves."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._started()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -246,14 +257,14 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(folder: Path, port: int, api_key: str | None) -> None:
-    """Serve the index on 127.0.0.1 until SIGINT or SIGTERM, then finish what is in progress and return.
+def serve(folder: Path, port: int, api_key: str | None, *, started: Callable[[], None] = lambda: None) -> None:
+    """Serve the index on 127.0.0.1 until SIGINT or SIGTERM, then finish what is in progress and return. `started` is called once it serves.
 
     Raises `FolderInUse` when another process owns the folder, `SystemExit` when the port can't be used.
     """
     app = create_app(folder, api_key)
     config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
     try:
-        asyncio.run(_Server(config).serve())
+        asyncio.run(_Server(config, started).serve())
     finally:
         app.close()

@@ -111,10 +111,14 @@ class Database:
         """
         try:
             await self._pool.open(wait=True, timeout=10)
+            async with self._pool.connection() as connection:
+                await refuse_unsafe_role(connection)
         except PoolTimeout as error:
+            await self._pool.close()
             raise Unavailable("Postgres does not answer") from error
-        async with self._pool.connection() as connection:
-            await refuse_unsafe_role(connection)
+        except BaseException:  # a worker of the pool that is just connecting swallows a cancellation, and would keep the process alive
+            await self._pool.close()
+            raise
 
     async def close(self) -> None:
         """Close every connection."""

@@ -207,8 +207,7 @@ def serve_index(home: Path, url: str, api_key: str | None) -> None:
 
     port = urlsplit(url).port or _QDRANT_PORT
     folder = (home / "index").absolute()
-    _logger.info("started", serves=["index"], port=port, folder=str(folder))
-    serve(folder, port, api_key)
+    serve(folder, port, api_key, started=lambda: _logger.info("started", serves=["index"], port=port, folder=str(folder)))
 
 
 def run_migrations(migration_dsn: str, application_dsn: str | None) -> tuple[str | None, str]:

@@ -1,4 +1,4 @@
-"""Each process says in one line of its log that it runs, and what it serves."""
+"""Each process says in one line of its log that it runs and what it serves, and ends when it is asked to."""
 
 import json
 import os
@@ -29,6 +29,9 @@ def test_a_process_says_that_it_runs(process: str, database_url: str, tmp_path: 
         assert running.stderr is not None
         try:
             first = json.loads(running.stderr.readline())
+            running.terminate()
+            running.wait(15)
         finally:
             running.kill()
     assert (first["event"], first["serves"]) == ("started", [process])
+    assert running.returncode == 0, "it ends when it is asked to, also while it is just connecting"
