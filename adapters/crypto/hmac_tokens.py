@@ -6,6 +6,7 @@ import re
 import secrets
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -27,6 +28,7 @@ _API_KEY_TEXT = re.compile(r"lun_(live|sbx)_([0-9a-f]{32})[0-9a-f]{48}", re.ASCI
 _API_SECRET_BYTES = 24
 _SHOWN_DIGITS = 6
 _NOBODY = UUID(int=0)
+_REMEMBERED = 10_000
 
 
 class HmacSessionTokens:
@@ -42,6 +44,7 @@ class HmacSessionTokens:
             raise ValueError(f"at least one secret key is needed, and each must have {_KEY_BYTES_MINIMUM} bytes or more")
         self._keys = tuple(secret_keys)
         self._labels = {kind: f"luneo/session-token/v1/{kind.value}\0".encode() for kind in TokenKind}
+        self._genuine: OrderedDict[tuple[TokenKind, str], TokenClaims] = OrderedDict()
 
     def issue(self, kind: TokenKind, session_id: UUID, organization_id: UUID | None, generation: int, expires_at: datetime) -> str:
         """Return the token for these claims; raises `ValueError` for a naive or unrepresentable time or generation."""
@@ -55,7 +58,20 @@ class HmacSessionTokens:
         return _TOKEN_PREFIXES[kind] + urlsafe_b64encode(claims + mac).decode()
 
     def read(self, kind: TokenKind, token: str) -> TokenClaims | None:
-        """Return the claims of a genuine token of `kind`; in the same time whichever key it was signed with, or none."""
+        """Return the claims of a genuine token of `kind`; in the same time whichever key it was signed with, or none.
+
+        Tokens that were proved genuine are remembered, the newest 10,000: what a token says never changes.
+        """
+        claims = self._genuine.get((kind, token))
+        if claims is None:
+            claims = self._proved(kind, token)
+            if claims is not None:
+                self._genuine[kind, token] = claims
+                if len(self._genuine) > _REMEMBERED:
+                    self._genuine.popitem(last=False)
+        return claims
+
+    def _proved(self, kind: TokenKind, token: str) -> TokenClaims | None:
         prefix = _TOKEN_PREFIXES[kind]
         if not token.startswith(prefix) or not _TOKEN_TEXT.fullmatch(token, len(prefix)):
             return None

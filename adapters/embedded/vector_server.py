@@ -233,7 +233,10 @@ def create_app(folder: Path, api_key: str | None) -> VectorServer:
 
 
 class _Server(uvicorn.Server):
-    """Ends by returning: uvicorn's own way is to raise the signal again, which skips everything after it. Tells `started` once it serves."""
+    """Tells `started` once it serves.
+
+    Ends by returning: uvicorn's own way is to raise the signal again, which skips everything after it.
+    """
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)

@@ -4,7 +4,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from adapters.redis_store.local_rate_limits import MICROSECONDS, Permits, decision, interval
@@ -99,4 +99,12 @@ def _now_of(lease: _Lease, rule: RateRule) -> RateDecision:
     if lease.left == 0:
         return last
     sooner = lease.left * interval(rule) // MICROSECONDS
-    return replace(last, remaining=last.remaining + lease.left, reset_seconds=max(last.reset_seconds - sooner, 0))
+    return RateDecision(
+        last.allowed,
+        last.policy,
+        last.limit,
+        last.window_seconds,
+        remaining=last.remaining + lease.left,
+        reset_seconds=max(last.reset_seconds - sooner, 0),
+        retry_after=last.retry_after,
+    )

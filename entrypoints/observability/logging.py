@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 from uuid import UUID
 
 import msgspec
@@ -41,8 +41,7 @@ def configure_logging(*, level: str = "INFO", pretty: bool | None = None, stream
         if for_people
         else [
             # locals hold passwords and conversations: they are never read
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            _with_short_frames,
+            _with_exception,
             redact,
             structlog.processors.JSONRenderer(_json),
         ]
@@ -100,8 +99,16 @@ def logged_with(
         yield
 
 
-def _with_short_frames(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
-    pending = [event.get("exception")]
+_EXCEPTION: Final = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+
+def _with_exception(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Render an exception where there is one, its frames in one line each."""
+    if not event.get("exc_info"):
+        event.pop("exc_info", None)
+        return event
+    event = _EXCEPTION(logger, method, event)
+    pending: list[Any] = [event.get("exception")]
     while pending:
         raised = pending.pop()
         if isinstance(raised, list):

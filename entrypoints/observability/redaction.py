@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 REDACTED: Final = "[redacted]"
@@ -116,14 +116,17 @@ def is_sensitive_key(key: str) -> bool:
 
 
 def _value(key: object, value: object, depth: int) -> object:
-    if value is None or isinstance(value, bool):
+    kind = value.__class__
+    if value is None or kind is bool:
         return value
     if isinstance(key, str) and is_sensitive_key(key):
         # counts such as tokens_in are figures, not secrets; a PIN or a phone number is not a count
         return value if isinstance(value, int | float) and "tokens" in key.lower() else REDACTED
+    if kind is str:
+        return redact_text(cast("str", value))
     if isinstance(value, Enum):
         value = value.value
-    if value.__class__ is str or isinstance(value, _SCALARS):
+    if isinstance(value, _SCALARS):
         return _scalar(value)
     if depth >= _DEPTH_MAXIMUM:
         return REDACTED

@@ -2,8 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from uuid import UUID
 
 from contracts.billing.queries import Entitlements
@@ -42,41 +41,40 @@ class AgentRate:
         self._on_refused = on_refused
         self._maximum = maximum
         self._now = now
-        self._agent_of: OrderedDict[tuple[UUID, UUID], UUID] = OrderedDict()
+        self._key_of: OrderedDict[tuple[UUID, UUID], str] = OrderedDict()
         self._rate_of: OrderedDict[UUID, tuple[int, float]] = OrderedDict()
 
-    @asynccontextmanager
-    async def counted(self, caller: Principal, conversation_id: UUID) -> AsyncIterator[None]:
-        """Count the turn that is opened inside; one that does not open is not counted.
+    async def count(self, caller: Principal, conversation_id: UUID) -> tuple[RateRule]:
+        """Count the turn that is opened next; return the rule that it was counted under, to be given back when it does not open.
 
         The caller is confirmed before a refusal, as opening the turn would: nobody else learns how busy an agent is.
         Raises `RateLimited`, `NotFound`, and what confirming a caller raises.
         """
-        agent_id = self._agent_of.get((caller.tenant, conversation_id)) or await self._look_up(caller, conversation_id)
-        rules = (RateRule("agent", f"{caller.tenant}:agent:{agent_id}", await self._rate(caller.tenant) * self._factor, _WINDOW_SECONDS),)
+        key = self._key_of.get((caller.tenant, conversation_id)) or await self._look_up(caller, conversation_id)
+        rate, until = self._rate_of.get(caller.tenant, (0, 0.0))
+        if self._now() >= until:
+            rate = await self._rate(caller.tenant)
+        rules = (RateRule("agent", key, rate * self._factor, _WINDOW_SECONDS),)
         decision = await self._limits.check(rules)
         if not decision.allowed:
             await self._agents.of(caller, conversation_id)
             self._on_refused(decision.policy)
             raise RateLimited(decision)
-        try:
-            yield
-        except Exception:
-            await self._limits.give_back(rules)
-            raise
+        return rules
 
-    async def _look_up(self, caller: Principal, conversation_id: UUID) -> UUID:
+    async def give_back(self, rules: tuple[RateRule]) -> None:
+        """Say that the turn did not open."""
+        await self._limits.give_back(rules)
+
+    async def _look_up(self, caller: Principal, conversation_id: UUID) -> str:
         agent_id = await self._agents.of(caller, conversation_id)
-        self._agent_of[caller.tenant, conversation_id] = agent_id
-        if len(self._agent_of) > self._maximum:
-            self._agent_of.popitem(last=False)
-        return agent_id
+        key = self._key_of[caller.tenant, conversation_id] = f"{caller.tenant}:agent:{agent_id}"
+        if len(self._key_of) > self._maximum:
+            self._key_of.popitem(last=False)
+        return key
 
     async def _rate(self, organization_id: UUID) -> int:
-        rate, until = self._rate_of.get(organization_id, (0, 0.0))
         now = self._now()
-        if now < until:
-            return rate
         rate = (await self._entitlements.of(organization_id)).agent_rate_per_minute
         self._rate_of[organization_id] = (rate, now + RATE_REMEMBERED_SECONDS)
         if len(self._rate_of) > self._maximum:

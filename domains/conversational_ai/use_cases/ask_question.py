@@ -128,12 +128,16 @@ class AskQuestionHandler:
         )
 
     async def _open(self, question: Question) -> OpenedTurn:
-        async with self.agent_rate.counted(question.asked_by, question.conversation_id):
+        rules = await self.agent_rate.count(question.asked_by, question.conversation_id)
+        try:
             try:
                 return await self.turns.open(question)
             except QuotaPeriodMissing:
                 await self.quotas.open_periods(question.asked_by.tenant)
                 return await self.turns.open(question)
+        except Exception:
+            await self.agent_rate.give_back(rules)
+            raise
 
     async def _asked_before(self, question: Question) -> TurnRecord | None:
         caller, key = question.asked_by, question.idempotency_key

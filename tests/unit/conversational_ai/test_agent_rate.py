@@ -10,7 +10,7 @@ from contracts.rate_limits import RateLimited
 from domains.billing.use_cases.apply_plan import ApplyPlan
 from domains.conversational_ai.use_cases.agent_rate import RATE_REMEMBERED_SECONDS, AgentRate
 from domains.conversational_ai.use_cases.ask_question import AskQuestion
-from shared_kernel.errors import NotFound, Unauthenticated
+from shared_kernel.errors import Unauthenticated
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 from tests.fakes.rate_limits import InMemoryRateLimits
@@ -114,14 +114,11 @@ async def test_a_warm_turn_looks_nothing_up_and_what_is_remembered_is_bounded() 
     rate = AgentRate(asked, Plans(asked), limits, factor=100, maximum=2, now=clock(limits))
     caller, conversation = Principal.system(new_id()), new_id()
     for _ in range(5):
-        async with rate.counted(caller, conversation):
-            pass
+        await rate.count(caller, conversation)
     assert (asked.agents, asked.plans) == (1, 1)
     for _ in range(2):
-        async with rate.counted(caller, new_id()):
-            pass
-    async with rate.counted(caller, conversation):
-        pass
+        await rate.count(caller, new_id())
+    await rate.count(caller, conversation)
     assert (asked.agents, asked.plans) == (4, 1)
 
 
@@ -130,16 +127,13 @@ async def test_who_may_not_ask_is_told_that_and_not_how_busy_the_agent_is() -> N
     rate = AgentRate(asked, Plans(asked), limits, on_refused=refusals.append, now=clock(limits))
     caller, conversation = Principal.system(new_id()), new_id()
     for _ in range(FREE_RATE):
-        async with rate.counted(caller, conversation):
-            pass
+        await rate.count(caller, conversation)
     with pytest.raises(RateLimited):
-        async with rate.counted(caller, conversation):
-            pass
+        await rate.count(caller, conversation)
     assert refusals == ["agent"]
     asked.refusal = Unauthenticated()
     with pytest.raises(Unauthenticated):
-        async with rate.counted(caller, conversation):
-            pass
+        await rate.count(caller, conversation)
 
 
 async def test_a_turn_that_does_not_open_is_not_counted() -> None:
@@ -147,9 +141,7 @@ async def test_a_turn_that_does_not_open_is_not_counted() -> None:
     rate = AgentRate(asked, Plans(asked), limits, now=clock(limits))
     caller, conversation = Principal.system(new_id()), new_id()
     for _ in range(2 * FREE_RATE):
-        with pytest.raises(NotFound):
-            async with rate.counted(caller, conversation):
-                raise NotFound
+        await rate.give_back(await rate.count(caller, conversation))
 
 
 def clock(limits: InMemoryRateLimits) -> Callable[[], float]:
