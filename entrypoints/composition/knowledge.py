@@ -1,14 +1,15 @@
 """Agents and knowledge."""
 
-from dishka import Provider, Scope, provide
+from dishka import AnyOf, Provider, Scope, provide
 
-from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading
+from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
 from adapters.postgres.unit_of_work import UnitsOfWork
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
-from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading
+from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, PassageReading
+from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgentHandler
@@ -22,10 +23,13 @@ from domains.conversational_ai.use_cases.edit_agent import EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
+from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.publish_agent import PublishAgentHandler
+from domains.conversational_ai.use_cases.renew_outdated_sources import RenewOutdatedSourcesHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledgeHandler
+from entrypoints.composition.foundation import PlatformDatabase
 
 
 class KnowledgeProvider(Provider):
@@ -48,6 +52,8 @@ class KnowledgeProvider(Provider):
     index_source = provide(IndexSource)
     forget_source = provide(ForgetSource)
     forget_base = provide(ForgetKnowledgeBase)
+    passage_vectors = provide(PassageVectors)
+    renew_outdated = provide(RenewOutdatedSourcesHandler)
     retrieval = provide(RetrievePassages, provides=Retrieval)
 
     @provide
@@ -56,11 +62,16 @@ class KnowledgeProvider(Provider):
         return PostgresAgentsAndKnowledgeTransactions(units)
 
     @provide
+    def outdated(self, platform: PlatformDatabase) -> OutdatedSources:
+        """Sources to be indexed anew."""
+        return PostgresOutdatedSources(platform)
+
+    @provide
     def agent_reading(self, database: Database) -> AgentReading:
         """Readers of agents."""
         return PostgresAgentReading(database)
 
-    @provide
-    def knowledge_reading(self, database: Database) -> KnowledgeReading:
+    @provide(provides=AnyOf[KnowledgeReading, PassageReading])
+    def knowledge_reading(self, database: Database) -> PostgresKnowledgeReading:
         """Readers of knowledge."""
         return PostgresKnowledgeReading(database)

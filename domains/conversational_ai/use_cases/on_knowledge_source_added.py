@@ -1,14 +1,13 @@
 """Indexing a source, in the background."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.conversational_ai.events import KnowledgeSourceAdded
+from contracts.conversational_ai.events import KnowledgeSourceAdded, KnowledgeSourceOutdated
 from domains.conversational_ai.model.knowledge_source import passages_of
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
-from domains.conversational_ai.ports.embeddings import Embeddings
-from domains.conversational_ai.ports.passage_index import PassageIndex, PassageVector
+from domains.conversational_ai.ports.passage_index import PassageIndex
+from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from shared_kernel.clock import Clock
 from shared_kernel.errors import AlreadyDelivered, LuneoError, NotFound
 from shared_kernel.events import Delivery
@@ -17,17 +16,19 @@ from shared_kernel.principal import Principal
 
 BATCH = 16
 
+_ToIndex = KnowledgeSourceAdded | KnowledgeSourceOutdated
+
 
 @dataclass(frozen=True, slots=True)
 class IndexSource:
     """Makes a source's passages findable."""
 
     transactions: AgentsAndKnowledgeTransactions
-    embeddings: Embeddings
+    vectors: PassageVectors
     index: PassageIndex
     clock: Clock
 
-    async def __call__(self, event: KnowledgeSourceAdded, delivery: Delivery) -> None:
+    async def __call__(self, event: _ToIndex, delivery: Delivery) -> None:
         """Cut the source into passages once, then embed and index them in batches, keeping each batch's progress.
 
         - Whoever continues after a kill begins with the first batch that was not kept; indexing a passage twice changes nothing.
@@ -48,13 +49,12 @@ class IndexSource:
             await self._show(error, event, system)
             raise
 
-    async def _index(self, event: KnowledgeSourceAdded, delivery: Delivery, system: Principal) -> None:
-        model = self.embeddings.name
+    async def _index(self, event: _ToIndex, delivery: Delivery, system: Principal) -> None:
+        model = self.vectors.model
         await self._cut(event, system)
         await self.index.prepare()
         while batch := await self._next(event, system, model):
-            vectors = await self.embeddings.embed_passages([p.text_to_embed for p in batch])
-            await self.index.upsert(system.tenant, [_entry(p, v) for p, v in zip(batch, vectors, strict=True)])
+            await self.index.upsert(system.tenant, await self.vectors.of_passages(batch))
             async with self.transactions(system) as tx:
                 source = await tx.sources.get(event.knowledge_base_id, event.source_id)
                 await tx.passages.mark_indexed([p.id for p in batch], embedding_model=model)
@@ -63,13 +63,13 @@ class IndexSource:
         async with self.transactions(system, completes=delivery) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
             _, total = await tx.passages.count(source, embedding_model=model)
-            source.indexed(passages=total, at=self.clock.now())
+            source.indexed(passages=total, model=model, at=self.clock.now())
 
-    async def _cut(self, event: KnowledgeSourceAdded, system: Principal) -> None:
+    async def _cut(self, event: _ToIndex, system: Principal) -> None:
         """Write the passages unless an earlier attempt did."""
         async with self.transactions(system) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
-            done, total = await tx.passages.count(source, embedding_model=self.embeddings.name)
+            done, total = await tx.passages.count(source, embedding_model=self.vectors.model)
             if not total:
                 passages = passages_of(source, await tx.sources.content(source), new_id)
                 await tx.passages.write(passages)
@@ -77,12 +77,12 @@ class IndexSource:
             source.begin(at=self.clock.now())
             source.indexing(done=done, total=total, at=self.clock.now())
 
-    async def _next(self, event: KnowledgeSourceAdded, system: Principal, model: str) -> list[Passage]:
+    async def _next(self, event: _ToIndex, system: Principal, model: str) -> list[Passage]:
         async with self.transactions(system) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
             return list(await tx.passages.next_to_index(source, embedding_model=model, limit=BATCH))
 
-    async def _show(self, error: Exception, event: KnowledgeSourceAdded, system: Principal) -> None:
+    async def _show(self, error: Exception, event: _ToIndex, system: Principal) -> None:
         try:
             async with self.transactions(system) as tx:
                 source = await tx.sources.get(event.knowledge_base_id, event.source_id)
@@ -90,7 +90,7 @@ class IndexSource:
         except LuneoError as second:
             error.add_note(f"and the source could not say so: {second}")
 
-    async def give_up(self, event: KnowledgeSourceAdded, delivery: Delivery, error: Exception | None) -> None:
+    async def give_up(self, event: _ToIndex, delivery: Delivery, error: Exception | None) -> None:
         """Leave the source failed, with the reason: what went wrong at last, or (`None`) that each worker died over it.
 
         Nothing happens to a source that was deleted, or is found after all.
@@ -109,13 +109,3 @@ def _reason(error: Exception | None) -> str:
         return error.detail
     what = "failed" if error else "was interrupted each time it was tried,"
     return f"Indexing {what} for a reason on our side"
-
-
-def _entry(passage: Passage, vector: Sequence[float]) -> PassageVector:
-    return PassageVector(
-        passage_id=passage.id,
-        knowledge_base_id=passage.knowledge_base_id,
-        source_id=passage.source_id,
-        source_version=passage.source_version,
-        vector=vector,
-    )
