@@ -52,8 +52,9 @@ class RetrievalChanges(Request, frozen=True):
 class AgentChangesBody(Request, frozen=True):
     """Settings of an agent; what is left out stays, or is the template's.
 
-    `languages` are those it may answer in, the main one first. `fallback_message` is said when the knowledge holds no answer. `temperature`
-    (0–2) of null leaves it to the provider. `max_tokens` (100–4,000) bounds an answer, `context_window` (1–100) is how many earlier
+    `languages` are those it may answer in, the main one first. `fallback_message` is said when the knowledge holds no answer.
+    `fallback_models` (at most 4) are asked instead, in this order, when `model` does not answer. `temperature` (0–2) of null leaves it to
+    the provider. `max_tokens` (100–4,000) bounds an answer, `context_window` (1–100) is how many earlier
     messages the model sees. `escalation_threshold` (0–1) is the confidence below which a person should take over; it is not the similarity
     of passages.
     """
@@ -68,6 +69,7 @@ class AgentChangesBody(Request, frozen=True):
     suggested_questions: list[str] | UnsetType = UNSET
     tone: ToneName | UnsetType = UNSET
     model: str | UnsetType = UNSET
+    fallback_models: list[str] | UnsetType = UNSET
     temperature: float | UnsetType | None = UNSET
     max_tokens: int | UnsetType = UNSET
     context_window: int | UnsetType = UNSET
@@ -107,6 +109,7 @@ class AgentSettingsBody(Response, frozen=True):
     suggested_questions: list[str]
     tone: str
     model: str
+    fallback_models: list[str]
     temperature: float | None
     max_tokens: int
     context_window: int

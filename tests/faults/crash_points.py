@@ -26,7 +26,14 @@ from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, AgentsAndKnowledgeTransactions
-from domains.conversational_ai.ports.generative_model import AnswerDelta, AnswerFinished, GenerativeModel, ModelRequest, TokenPrice
+from domains.conversational_ai.ports.generative_model import (
+    AnswerBegun,
+    AnswerDelta,
+    AnswerFinished,
+    GenerativeModel,
+    ModelRequest,
+    TokenPrice,
+)
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
 from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.ports.turns import Turns
@@ -148,7 +155,7 @@ class DoomedModel:
     def price(self, model: str) -> TokenPrice:
         return self._model.price(model)
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerBegun | AnswerDelta | AnswerFinished]:
         said = False
         async with aclosing(self._model.stream(request)) as answer:
             async for event in answer:

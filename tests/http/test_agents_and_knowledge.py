@@ -257,6 +257,7 @@ async def test_a_wrong_source_is_refused_by_field(site: Site, body: dict[str, An
     [
         ({"name": "A", "template_slug": "nope"}, ["template_slug"]),
         ({"name": "A", "model": "nope"}, ["model"]),
+        ({"name": "A", "fallback_models": ["nope"]}, ["fallback_models"]),
         ({"name": "A", "tone": "angry"}, ["tone"]),
         ({"name": "A", "languages": []}, ["languages"]),
         ({"name": "A", "temperature": 3}, ["temperature"]),

@@ -57,6 +57,7 @@ def answering_agent(*, knowledge: tuple[UUID, ...] = (), context_window: int = 1
         passages=5,
         cut_off=0.5,
         knowledge_base_ids=knowledge,
+        fallback_models=("scripted-2",),
     )
 
 

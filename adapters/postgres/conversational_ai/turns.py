@@ -321,6 +321,7 @@ def _agent(row: Row) -> AnsweringAgent:
         passages=settings["retrieval_passages"],
         cut_off=settings["retrieval_cut_off"],
         knowledge_base_ids=tuple(row["knowledge_base_ids"]),
+        fallback_models=tuple(settings.get("fallback_models", ())),  # a version from before has none
     )
 
 

@@ -91,6 +91,7 @@ class AnsweringAgent:
     passages: int
     cut_off: float
     knowledge_base_ids: tuple[UUID, ...]
+    fallback_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

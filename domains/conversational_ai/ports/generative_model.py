@@ -68,6 +68,7 @@ class ModelRequest:
     max_tokens: int
     fallback: str
     end_user: str | None
+    fallbacks: tuple[str, ...] = ()
 
 
 class FinishReason(StrEnum):
@@ -76,6 +77,14 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBegun:
+    """Who answers; comes first or not at all. Without it the requested model does."""
+
+    model: str
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +98,8 @@ class AnswerDelta:
 class AnswerFinished:
     """The end of an answer.
 
-    `tokens_in` and `tokens_out` are the provider's figures, or ours when `estimated`. `model` is the requested model's name (the
-    one that `price` knows), `provider` who answered.
+    `tokens_in` and `tokens_out` are the provider's figures, or ours when `estimated`. `model` is the name of the model that answered
+    (one that `price` knows), the requested one or a fallback; `provider` is who has it.
     """
 
     finish_reason: FinishReason
@@ -137,8 +146,8 @@ class TokenPrice:
 class GenerativeModel(Protocol):
     """Words an answer from a request."""
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
-        """Yield the answer's text as it comes, then one `AnswerFinished`, last.
+    def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerBegun | AnswerDelta | AnswerFinished]:
+        """Yield the answer's text as it comes, then one `AnswerFinished`, last; a model with fallbacks first says who answers.
 
         Close the generator (`aclose`) to stop an answer early; that also frees its connection.
         Raises a `ModelError` at any point instead of `AnswerFinished`; text that was already yielded is then an incomplete answer.

@@ -61,6 +61,7 @@ class PostgresTurnWorld(TurnWorld):
             "tone": agent.tone,
             "fallback_message": agent.fallback,
             "model": agent.model,
+            "fallback_models": list(agent.fallback_models),
             "temperature": agent.temperature,
             "max_tokens": agent.max_tokens,
             "context_window": agent.context_window,
