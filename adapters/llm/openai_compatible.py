@@ -63,6 +63,9 @@ class _Body(msgspec.Struct, omit_defaults=True):
     stream: bool
     stream_options: _StreamOptions | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     user: str | None = None
@@ -232,6 +235,9 @@ class OpenAICompatibleModel:
                 stream=True,
                 stream_options=_StreamOptions(include_usage=True) if self._asks_for_usage else None,
                 temperature=request.temperature,
+                top_p=request.top_p,
+                frequency_penalty=request.frequency_penalty,
+                presence_penalty=request.presence_penalty,
                 max_tokens=None if self._names_completion_tokens else request.max_tokens,
                 max_completion_tokens=request.max_tokens if self._names_completion_tokens else None,
                 user=request.end_user,

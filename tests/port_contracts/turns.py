@@ -58,6 +58,9 @@ def answering_agent(*, knowledge: tuple[UUID, ...] = (), context_window: int = 1
         cut_off=0.5,
         knowledge_base_ids=knowledge,
         fallback_models=("scripted-2",),
+        top_p=0.9,
+        frequency_penalty=-0.5,
+        presence_penalty=0.25,
     )
 
 

@@ -321,7 +321,10 @@ def _agent(row: Row) -> AnsweringAgent:
         passages=settings["retrieval_passages"],
         cut_off=settings["retrieval_cut_off"],
         knowledge_base_ids=tuple(row["knowledge_base_ids"]),
-        fallback_models=tuple(settings.get("fallback_models", ())),  # a version from before has none
+        fallback_models=tuple(settings.get("fallback_models", ())),  # a version from before has none of these
+        top_p=settings.get("top_p"),
+        frequency_penalty=settings.get("frequency_penalty"),
+        presence_penalty=settings.get("presence_penalty"),
     )
 
 

@@ -30,6 +30,9 @@ MOST_PASSAGES = 20
 MOST_KNOWLEDGE_BASES = 50
 MOST_FALLBACK_MODELS = 4
 
+#: Least and most of what decides how freely a model words its answers.
+SAMPLING = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
+
 #: Least cosine similarity of a passage that is used for an answer. Measured with multilingual-e5-small, whose similarities crowd together:
 #: of English questions the right passage scored .825 or more for 95 % and the best passage for an unrelated question .75 to .82; on long
 #: French help texts the right one scored .86 or more for 95 %, the best for an unrelated question .80 to .86.
@@ -85,6 +88,9 @@ class AgentChanges(TypedDict, total=False):
     model: str
     fallback_models: tuple[str, ...]
     temperature: float | None
+    top_p: float | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
     max_tokens: int
     context_window: int
     retrieval_passages: int
@@ -97,7 +103,8 @@ class AgentSettings:
     """How an agent answers: what a version freezes.
 
     `languages` are those it may answer in, its main one first. `fallback_message` is said when the knowledge holds no answer.
-    `fallback_models` are asked instead, in this order, when `model` does not answer. `temperature` of `None` leaves it to the provider;
+    `fallback_models` are asked instead, in this order, when `model` does not answer. `temperature` (0–2), `top_p` (0–1), and the penalties
+    for words that were often or ever said before (-2–2) of `None` leave them to the provider;
     `max_tokens` bounds one answer; `context_window` counts the earlier messages that the model sees.
     `retrieval_passages` is how many passages an answer may use and `retrieval_cut_off` their least similarity (cosine, 0–1);
     `escalation_threshold` is the confidence (0–1) below which a person should take over: three settings, not one. Raises `InvalidInput`
@@ -114,6 +121,9 @@ class AgentSettings:
     model: str
     fallback_models: tuple[str, ...] = ()
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     max_tokens: int = 1_000
     context_window: int = 10
     retrieval_passages: int = 5
@@ -132,7 +142,7 @@ class AgentSettings:
                 *(problem_with(f"suggested_questions.{i}", q, minimum=1, maximum=200) for i, q in enumerate(self.suggested_questions)),
                 _distinct("fallback_models", self.fallback_models, 0, MOST_FALLBACK_MODELS),
                 FieldError("fallback_models", "repeated", "must not name the model itself") if self.model in self.fallback_models else None,
-                None if self.temperature is None else _between("temperature", self.temperature, 0, 2),
+                *(None if v is None else _between(name, v, *SAMPLING[name]) for name in SAMPLING for v in (getattr(self, name),)),
                 _between("max_tokens", self.max_tokens, 100, 4_000),
                 _between("context_window", self.context_window, 1, 100),
                 _between("retrieval_passages", self.retrieval_passages, 1, MOST_PASSAGES),

@@ -92,6 +92,9 @@ class AnsweringAgent:
     cut_off: float
     knowledge_base_ids: tuple[UUID, ...]
     fallback_models: tuple[str, ...] = ()
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

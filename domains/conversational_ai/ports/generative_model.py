@@ -53,9 +53,10 @@ class ReferencePassage:
 class ModelRequest:
     """All that a model is told for one answer.
 
-    `messages` are the earlier ones, oldest first, without the `question`. `language` is an ISO 639-1 code. `temperature` of None
-    leaves it to the provider. `max_tokens` bounds the answer. `fallback` is what to say when the passages hold no answer (empty:
-    the model words it). `end_user` is an opaque, stable pseudonym that a provider may use against abuse.
+    `messages` are the earlier ones, oldest first, without the `question`. `language` is an ISO 639-1 code. `temperature`, `top_p` and
+    the penalties are left to the provider where they are None. `max_tokens` bounds the answer. `fallback` is what to say when the
+    passages hold no answer (empty: the model words it). `end_user` is an opaque, stable pseudonym that a provider may use against abuse.
+    `fallbacks` are the models to ask instead, in this order, while nobody has said anything.
     """
 
     model: str
@@ -69,6 +70,9 @@ class ModelRequest:
     fallback: str
     end_user: str | None
     fallbacks: tuple[str, ...] = ()
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
 
 
 class FinishReason(StrEnum):

@@ -173,6 +173,9 @@ class Orchestrator:
             fallback=_fallback(turn, language),
             end_user=None,
             fallbacks=() if turn.question.asked_by.sandbox else turn.agent.fallback_models,
+            top_p=turn.agent.top_p,
+            frequency_penalty=turn.agent.frequency_penalty,
+            presence_penalty=turn.agent.presence_penalty,
         )
 
     async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:

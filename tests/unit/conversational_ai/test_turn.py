@@ -158,6 +158,7 @@ class TestCompleted:
         assert request.instructions == "Help visitors.\n\nBe brief.\n\nTone: friendly."
         assert (request.question, request.messages, request.model) == ("How much is Pro?", (), "scripted")
         assert (request.temperature, request.max_tokens, request.fallback) == (0.3, 500, "I do not know.")
+        assert (request.top_p, request.frequency_penalty, request.presence_penalty) == (0.9, -0.5, 0.25)
         assert [p.text for p in request.passages] == [passage().text], "what is below the cut-off is not shown"
         assert passage().text not in request.instructions
         assert house.retrieval.asked == [(house.caller.tenant, (BASE,), "How much is Pro?")]
