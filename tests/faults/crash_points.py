@@ -24,7 +24,7 @@ from adapters.postgres.messaging.deliveries import ClaimedDelivery, RelayedDeliv
 from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.passage import Passage
-from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
+from domains.conversational_ai.model.turn import EarlierQuestion, OpenedTurn, Question, TurnEnd, TurnRecord
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.generative_model import (
     AnswerBegun,
@@ -118,6 +118,9 @@ class DoomedTurns:
 
     async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
         return await self._turns.get(principal, turn_id)
+
+    async def question(self, principal: Principal, turn_id: UUID) -> EarlierQuestion:
+        return await self._turns.question(principal, turn_id)
 
     async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
         return await self._turns.asked_under(principal, key, at)

@@ -229,6 +229,8 @@ class Orchestrator:
             state=state,
             answer=answer,
             failure=failure,
+            question_id=turn.question.message_id,
+            branch_from=turn.question.branch_from,
             steps={name: round(seconds * 1000, 2) for name, seconds in progress.steps.items()},
             last_sequence=stream.last_sequence + (2 if complete else 1),
             ended_at=self.clock.now(),
