@@ -49,12 +49,32 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """One model that an OpenAI-compatible provider offers: its name and what a million tokens cost, in micro-units of the currency."""
+    """One model that an OpenAI-compatible provider offers: its name and what a million tokens cost, in micro-units of the currency.
+
+    `id` is what the provider calls it, when that is another name.
+    """
 
     name: str
     price_in: int
     price_out: int
     currency: str = "EUR"
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """One OpenAI-compatible provider with its models.
+
+    `names_completion_tokens` is for servers that want the limit as `max_completion_tokens`, `asks_for_usage` for those that refuse
+    `stream_options`.
+    """
+
+    name: str
+    base_url: str
+    api_key: str | None
+    models: tuple[ModelSettings, ...]
+    names_completion_tokens: bool = False
+    asks_for_usage: bool = True
 
 
 def _text(value: str) -> str:
@@ -165,23 +185,50 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+_MODELS_EXAMPLE = '[{"name": "gpt-4o-mini", "price_in": 0.15, "price_out": 0.60, "currency": "USD"}]'
+_PROVIDERS_EXAMPLE = f'[{{"name": "mistral", "base_url": "https://api.mistral.ai/v1", "api_key": "…", "models": {_MODELS_EXAMPLE}}}]'
+_PROVIDER_KEYS = frozenset({"name", "base_url", "api_key", "models", "names_completion_tokens", "asks_for_usage"})
+_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+def _models_of(entries: list[dict[str, Any]]) -> tuple[ModelSettings, ...]:
+    return tuple(
+        ModelSettings(
+            name=str(e["name"]),
+            price_in=round(float(e.get("price_in", 0)) * 1_000_000),
+            price_out=round(float(e.get("price_out", 0)) * 1_000_000),
+            currency=str(e.get("currency", "EUR")),
+            id=str(e["id"]) if "id" in e else None,
+        )
+        for e in entries
+    )
+
+
 def _models(value: str) -> tuple[ModelSettings, ...]:
     try:
-        entries = json.loads(value)
-        return tuple(
-            ModelSettings(
-                name=str(e["name"]),
-                price_in=round(float(e.get("price_in", 0)) * 1_000_000),
-                price_out=round(float(e.get("price_out", 0)) * 1_000_000),
-                currency=str(e.get("currency", "EUR")),
-            )
-            for e in entries
-        )
-    except (ValueError, TypeError, KeyError) as error:
+        return _models_of(json.loads(value))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"must be a JSON list such as {_MODELS_EXAMPLE}, prices per million tokens") from error
+
+
+def _provider_of(entry: dict[str, Any]) -> ProviderSettings:
+    key = entry.get("api_key")
+    switches = {name: entry[name] for name in ("names_completion_tokens", "asks_for_usage") if name in entry}
+    name, models = entry["name"], _models_of(entry["models"])
+    well = entry.keys() <= _PROVIDER_KEYS and _PROVIDER_NAME.fullmatch(name) and models and all(type(v) is bool for v in switches.values())
+    if not well or not isinstance(key, str | None):
+        raise TypeError
+    return ProviderSettings(name, _url("http", "https")(entry["base_url"]), key or None, models, **switches)
+
+
+def _providers(value: str) -> tuple[ProviderSettings, ...]:
+    try:
+        return tuple(_provider_of(entry) for entry in json.loads(value))
+    except (ValueError, TypeError, KeyError, AttributeError):  # what is wrong may be beside a key: it is not repeated
         raise ValueError(
-            'must be a JSON list such as [{"name": "gpt-4o-mini", "price_in": 0.15, "price_out": 0.60, "currency": "USD"}], '
-            "prices per million tokens"
-        ) from error
+            f"must be a JSON list such as {_PROVIDERS_EXAMPLE}: names in lower case, addresses that begin with http:// or https://, "
+            f"at least one model each; may also have {' and '.join(sorted(_PROVIDER_KEYS - {'name', 'base_url', 'api_key', 'models'}))}"
+        ) from None
 
 
 def _setting(parse: Callable[[str], Any], default: Any = MISSING, *, secret: bool = False) -> Any:  # noqa: ANN401 - like dataclasses.field
@@ -217,12 +264,17 @@ class Settings:
     openai_base_url: str | None = _setting(_url("http", "https"), None)
     openai_api_key: str | None = _setting(_text, None, secret=True)
     openai_models: tuple[ModelSettings, ...] = _setting(_models, ())
+    model_providers: tuple[ProviderSettings, ...] = _setting(_providers, (), secret=True)
     default_model: str = _setting(_text, "local")
     local_words_per_second: float = _setting(_decimal, 0.0)
     model_connect_seconds: float = _setting(_seconds, 5.0)
     model_idle_seconds: float = _setting(_seconds, 30.0)
     model_total_seconds: float = _setting(_seconds, 110.0)
     model_retries: int = _setting(_number, 2)
+    model_retry_share: float = _setting(_real(1, " (every request repeated once)"), 0.2)
+    model_circuit_failures: int = _setting(_count, 5)
+    model_circuit_window_seconds: float = _setting(_seconds, 30.0)
+    model_circuit_pause_seconds: float = _setting(_seconds, 15.0)
 
     embeddings_warm_up: bool = _setting(_switch, True)
 
@@ -255,6 +307,18 @@ class Settings:
     def secure_cookies(self) -> bool:
         """Whether browsers reach us over https."""
         return self.public_url.startswith("https://")
+
+    @property
+    def providers(self) -> tuple[ProviderSettings, ...]:
+        """All OpenAI-compatible providers: the one of the short form, named `openai`, then those of the list."""
+        if self.openai_base_url is None:
+            return self.model_providers
+        return (ProviderSettings("openai", self.openai_base_url, self.openai_api_key, self.openai_models), *self.model_providers)
+
+    @property
+    def offered_models(self) -> frozenset[str]:
+        """The models that agents may choose."""
+        return frozenset({"local", *(model.name for provider in self.providers for model in provider.models)})
 
     @property
     def rate_limit_factor(self) -> int:
@@ -314,8 +378,9 @@ class _Rule:
         return f"{PREFIX}{self.names[0].upper()}: {self.text(settings)}"
 
 
-def _offered(settings: Settings) -> list[str]:
-    return sorted({"local", *(m.name for m in settings.openai_models)})
+def _twice(settings: Settings) -> list[str]:
+    names = ["local", *(p.name for p in settings.providers)], ["local", *(m.name for p in settings.providers for m in p.models)]
+    return sorted({name for kind in names for name in kind if kind.count(name) > 1})
 
 
 def _in_clear(settings: Settings) -> bool:
@@ -333,9 +398,14 @@ _RULES = (
         lambda _: "is needed when LUNEO_OPENAI_MODELS is set",
     ),
     _Rule(
-        ("default_model", "openai_models"),
-        lambda s: s.default_model not in _offered(s),
-        lambda s: f"must be one of {', '.join(_offered(s))}",
+        ("model_providers", "openai_base_url", "openai_models"),
+        lambda s: bool(_twice(s)),
+        lambda s: f"{', '.join(_twice(s))}: each provider and each model needs a name of its own (`id` is what the provider calls a model)",
+    ),
+    _Rule(
+        ("default_model", "openai_models", "model_providers"),
+        lambda s: s.default_model not in s.offered_models,
+        lambda s: f"must be one of {', '.join(sorted(s.offered_models))}",
     ),
     _Rule(
         ("secret_key", "mode"),

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Protocol, Self
 
 from domains.conversational_ai.ports.generative_model import (
+    AnswerBegun,
     AnswerDelta,
     AnswerFinished,
     GenerativeModel,
@@ -15,6 +16,11 @@ from domains.conversational_ai.ports.generative_model import (
 
 class ModelProvider(GenerativeModel, Protocol):
     """A generative model that knows which names it answers to."""
+
+    @property
+    def name(self) -> str:
+        """The provider's own name, the same for all of its models."""
+        ...
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -46,13 +52,26 @@ class ModelCatalogue:
         """Names of all models, in the order of configuration."""
         return tuple(self._by_model)
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
+    @property
+    def providers(self) -> tuple[ModelProvider, ...]:
+        """All providers, in the order of configuration."""
+        return self._providers
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerBegun | AnswerDelta | AnswerFinished]:
         """Stream the answer of the provider that has `request.model`. Raises `UnknownModel` at once, before the first event."""
-        return self._provider(request.model).stream(request)
+        return self.provider(request.model).stream(request)
 
     def price(self, model: str) -> TokenPrice:
         """Return what tokens of `model` cost."""
-        return self._provider(model).price(model)
+        return self.provider(model).price(model)
+
+    def provider(self, model: str) -> ModelProvider:
+        """Return who has `model`. Raises `UnknownModel`."""
+        try:
+            return self._by_model[model]
+        except KeyError:
+            known = ", ".join(self._by_model)
+            raise UnknownModel(f"there is no model {model!r}; the configured ones are {known}") from None
 
     async def aclose(self) -> None:
         """Close every provider."""
@@ -64,10 +83,3 @@ class ModelCatalogue:
 
     async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
-
-    def _provider(self, model: str) -> ModelProvider:
-        try:
-            return self._by_model[model]
-        except KeyError:
-            known = ", ".join(self._by_model)
-            raise UnknownModel(f"there is no model {model!r}; the configured ones are {known}") from None

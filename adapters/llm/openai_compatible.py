@@ -19,6 +19,7 @@ import aiohttp
 import msgspec
 import stamina
 
+from adapters.llm.circuit_breaker import RetryBudget
 from adapters.llm.event_stream import CompletionReader
 from adapters.llm.prompt import chat_messages
 from domains.conversational_ai.ports.generative_model import (
@@ -44,6 +45,7 @@ _MAX_LIST_BYTES: Final = 1 << 24
 _DRAIN_SECONDS: Final = 0.05
 _FIRST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 4.0
+_HURRIED_SECONDS: Final = 1.0
 _RETRIED_CLIENT_ERRORS: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY})
 _LEAST_CHARACTERS: Final = 2_000
 _CHARACTERS_PER_TOKEN: Final = 8  # no language needs so many on average
@@ -61,6 +63,9 @@ class _Body(msgspec.Struct, omit_defaults=True):
     stream: bool
     stream_options: _StreamOptions | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     user: str | None = None
@@ -84,7 +89,11 @@ class OpenAICompatibleModel:
     connection, `idle_timeout` between two pieces (and to the first), `total_timeout` for one answer with all its retries.
 
     A request is tried again, at most `max_retries` times, only while no text of the answer has been yielded, only for errors that
-    may pass, and only within `total_timeout`. A `Retry-After` of up to `longest_retry_after` is honoured; a longer one ends the tries.
+    may pass, only within `total_timeout`, and only while `retry_budget` allows it. A `Retry-After` of up to `longest_retry_after` is
+    honoured; a longer one ends the tries. While the request has fallbacks left nobody waits long: then a time-out, or a `Retry-After` of
+    more than a second, ends them too.
+
+    `provider_names` says what the provider calls a model whose name here is another, as when two providers have the same one.
 
     `names_completion_tokens` sends the limit as `max_completion_tokens`, as OpenAI's reasoning models want it. `asks_for_usage` is
     switched off for servers that refuse `stream_options`; tokens are then estimated by `tokenizer`.
@@ -106,6 +115,8 @@ class OpenAICompatibleModel:
         max_connections: int = 200,
         names_completion_tokens: bool = False,
         asks_for_usage: bool = True,
+        provider_names: Mapping[str, str] | None = None,
+        retry_budget: RetryBudget | None = None,
     ) -> None:
         self.name = name
         self._prices = dict(prices)
@@ -115,6 +126,8 @@ class OpenAICompatibleModel:
         self._longest_retry_after = longest_retry_after
         self._names_completion_tokens = names_completion_tokens
         self._asks_for_usage = asks_for_usage
+        self._provider_names = dict(provider_names or {})
+        self._retry_budget = retry_budget or RetryBudget(1.0)
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._list_url = f"{base_url.rstrip('/')}/models"
         self._headers = {
@@ -151,7 +164,7 @@ class OpenAICompatibleModel:
         messages = chat_messages(request)
         body = self._body(request, messages)
         deadline = asyncio.get_running_loop().time() + self._total_timeout
-        answer = await self._begun(body, deadline)
+        answer = await self._begun(body, deadline, hurried=bool(request.fallbacks))
         said: list[str] = []
         room = max(request.max_tokens * _CHARACTERS_PER_TOKEN, _LEAST_CHARACTERS)
         try:
@@ -197,7 +210,7 @@ class OpenAICompatibleModel:
             listed = {model.id for model in msgspec.json.decode(body, type=_ModelList).data}
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return "takes the key"
-        unlisted = [name for name in self._prices if name not in listed]
+        unlisted = [name for name in self._prices if self._provider_names.get(name, name) not in listed]
         return (
             f"takes the key, but does not list {', '.join(unlisted)}" if unlisted else f"takes the key and lists {', '.join(self._prices)}"
         )
@@ -217,28 +230,32 @@ class OpenAICompatibleModel:
     def _body(self, request: ModelRequest, messages: list[ChatMessage]) -> bytes:
         return _BODY.encode(
             _Body(
-                model=request.model,
+                model=self._provider_names.get(request.model, request.model),
                 messages=messages,
                 stream=True,
                 stream_options=_StreamOptions(include_usage=True) if self._asks_for_usage else None,
                 temperature=request.temperature,
+                top_p=request.top_p,
+                frequency_penalty=request.frequency_penalty,
+                presence_penalty=request.presence_penalty,
                 max_tokens=None if self._names_completion_tokens else request.max_tokens,
                 max_completion_tokens=request.max_tokens if self._names_completion_tokens else None,
                 user=request.end_user,
             )
         )
 
-    async def _begun(self, body: bytes, deadline: float) -> "_Answer":
+    async def _begun(self, body: bytes, deadline: float, *, hurried: bool) -> "_Answer":
         """Return an answer that has its first text, or its whole body without any, trying again where that may help."""
+        self._retry_budget.requested()
         try:
             return await self._attempt(body, deadline)  # most often that is all, and the machinery of tries costs more than the request
         except ModelError as error:
-            wait = self._wait_before_retry(deadline)(error)
-            if wait is False or self._retries == 0:
+            wait = self._retries > 0 and self._wait_before_retry(deadline, hurried=hurried)(error)
+            if wait is False:
                 raise
             await asyncio.sleep(wait if wait is not True else random.uniform(_FIRST_WAIT_SECONDS, 2 * _FIRST_WAIT_SECONDS))  # noqa: S311 - jitter
         async for attempt in stamina.retry_context(
-            on=self._wait_before_retry(deadline),
+            on=self._wait_before_retry(deadline, hurried=hurried),
             attempts=self._retries,
             timeout=self._total_timeout,
             wait_initial=_FIRST_WAIT_SECONDS,
@@ -249,15 +266,17 @@ class OpenAICompatibleModel:
                 return await self._attempt(body, deadline)
         raise ModelUnavailable  # pragma: no cover - the last attempt returns or raises
 
-    def _wait_before_retry(self, deadline: float) -> Callable[[Exception], bool | float]:
+    def _wait_before_retry(self, deadline: float, *, hurried: bool) -> Callable[[Exception], bool | float]:
+        longest = min(self._longest_retry_after, _HURRIED_SECONDS) if hurried else self._longest_retry_after
+
         def wait(error: Exception) -> bool | float:
-            if not isinstance(error, ModelError) or not error.retryable:
+            if not isinstance(error, ModelError) or not error.retryable or (hurried and isinstance(error, ModelTimedOut)):
                 return False
             asked = error.extra.get("retry_after")
-            if not isinstance(asked, float):
-                return asyncio.get_running_loop().time() < deadline
-            in_time = asyncio.get_running_loop().time() + asked < deadline
-            return max(asked, 0.001) if in_time and asked <= self._longest_retry_after else False
+            seconds = max(asked, 0.001) if isinstance(asked, float) else 0.0
+            if seconds > longest or asyncio.get_running_loop().time() + seconds >= deadline or not self._retry_budget.takes():
+                return False
+            return seconds or True
 
         return wait
 

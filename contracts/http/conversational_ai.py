@@ -52,10 +52,11 @@ class RetrievalChanges(Request, frozen=True):
 class AgentChangesBody(Request, frozen=True):
     """Settings of an agent; what is left out stays, or is the template's.
 
-    `languages` are those it may answer in, the main one first. `fallback_message` is said when the knowledge holds no answer. `temperature`
-    (0–2) of null leaves it to the provider. `max_tokens` (100–4,000) bounds an answer, `context_window` (1–100) is how many earlier
-    messages the model sees. `escalation_threshold` (0–1) is the confidence below which a person should take over; it is not the similarity
-    of passages.
+    `languages` are those it may answer in, the main one first. `fallback_message` is said when the knowledge holds no answer.
+    `fallback_models` (at most 4) are asked instead, in this order, when `model` does not answer. `temperature` (0–2), `top_p` (0–1),
+    `frequency_penalty` and `presence_penalty` (-2–2) of null are left to the provider. `max_tokens` (100–4,000) bounds an answer,
+    `context_window` (1–100) is how many earlier messages the model sees. `escalation_threshold` (0–1) is the confidence below which a
+    person should take over; it is not the similarity of passages.
     """
 
     description: str | UnsetType = UNSET
@@ -68,7 +69,11 @@ class AgentChangesBody(Request, frozen=True):
     suggested_questions: list[str] | UnsetType = UNSET
     tone: ToneName | UnsetType = UNSET
     model: str | UnsetType = UNSET
+    fallback_models: list[str] | UnsetType = UNSET
     temperature: float | UnsetType | None = UNSET
+    top_p: float | UnsetType | None = UNSET
+    frequency_penalty: float | UnsetType | None = UNSET
+    presence_penalty: float | UnsetType | None = UNSET
     max_tokens: int | UnsetType = UNSET
     context_window: int | UnsetType = UNSET
     retrieval: RetrievalChanges | UnsetType = UNSET
@@ -107,7 +112,11 @@ class AgentSettingsBody(Response, frozen=True):
     suggested_questions: list[str]
     tone: str
     model: str
+    fallback_models: list[str]
     temperature: float | None
+    top_p: float | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
     max_tokens: int
     context_window: int
     retrieval: RetrievalBody

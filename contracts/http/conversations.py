@@ -69,10 +69,16 @@ class MessageBody(Response, frozen=True):
 
 
 class StoredMessageBody(MessageBody, frozen=True):
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    `parent_id` is the message that it came after; several with the same one are alternatives of each other, of which at most one is
+    `current`: in the branch that the conversation goes on from.
+    """
 
     turn_id: UUID
     created_at: datetime
+    parent_id: UUID | None
+    current: bool
 
 
 class MessageList(Response, frozen=True):
@@ -83,10 +89,14 @@ class MessageList(Response, frozen=True):
 
 
 class AskBody(Request, frozen=True):
-    """A visitor's message, 1–8,000 characters. The same `client_message_id` (1–200 characters) again gives the same turn."""
+    """A visitor's message, 1–8,000 characters. The same `client_message_id` (1–200 characters) again gives the same turn.
+
+    `edit_of` is the earlier question, of the current branch, in whose place this one is asked.
+    """
 
     content: str
     client_message_id: str | None = None
+    edit_of: UUID | None = None
 
 
 class UsageBody(Response, frozen=True):

@@ -14,7 +14,7 @@ Command = Callable[[argparse.Namespace], int]
 _FAILED, _USAGE = 1, 2
 _FOR_PEOPLE = frozenset({"smtp_url", "public_url"})
 """What only processes use that talk to people: the API and the worker."""
-_FOR_MODELS = frozenset({"openai_base_url", "openai_models", "default_model"})
+_FOR_MODELS = frozenset({"openai_base_url", "openai_models", "model_providers", "default_model"})
 _NOT_FOR_INDEX = _FOR_PEOPLE | _FOR_MODELS | {"database_url", "redis_url", "secret_key"}
 _NOT_FOR_MIGRATION = _NOT_FOR_INDEX | {"qdrant_url"}
 

@@ -32,6 +32,7 @@ from domains.conversational_ai.use_cases.ask_question import AskQuestionHandler
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.orchestrator import Orchestrator
+from domains.conversational_ai.use_cases.regenerate_answer import RegenerateAnswerHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from domains.conversational_ai.use_cases.start_conversation import StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurnHandler
@@ -49,6 +50,7 @@ class ConversationsProvider(Provider):
     start_conversation = provide(StartConversationHandler)
     follow_turn = provide(FollowTurnHandler)
     stop_turn = provide(StopTurnHandler)
+    regenerate = provide(RegenerateAnswerHandler)
 
     @provide
     def transactions(self, units: UnitsOfWork) -> ConversationTransactions:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -14,8 +15,8 @@ from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.redis_store.connection import RedisConnection
 from domains.conversational_ai.ports.generative_model import ModelRefused
 from entrypoints.composition.foundation import smtp_server
-from entrypoints.composition.models import openai_model
-from entrypoints.settings import Settings
+from entrypoints.composition.models import provider_model
+from entrypoints.settings import ProviderSettings, Settings
 from shared_kernel.clock import SystemClock
 from shared_kernel.errors import LuneoError
 from shared_kernel.identifiers import new_id
@@ -46,8 +47,10 @@ async def examine(settings: Settings, *, of_demo: bool = False) -> list[Finding]
         ("Redis", lambda: _redis(settings, of_demo=of_demo)),
         ("Vector index", lambda: _index(settings, of_demo=of_demo)),
     ]
-    if (base_url := settings.openai_base_url) is not None:
-        checks.append(("Model provider", lambda: _provider(settings, base_url)))
+    for provider in settings.providers:
+        short = provider.name == "openai" and settings.openai_base_url is not None
+        name = "Model provider" if short else f"Model provider {provider.name}"
+        checks.append((name, partial(_provider, settings, provider, short=short)))
     if (smtp_url := settings.smtp_url) is not None:
         checks.append(("Mail server", lambda: _mail(settings, smtp_url)))
     return list(await asyncio.gather(*(_checked(name, check) for name, check in checks)))
@@ -101,15 +104,16 @@ async def _index(settings: Settings, *, of_demo: bool) -> str:
     return "answers"
 
 
-async def _provider(settings: Settings, base_url: str) -> str:
-    model = openai_model(settings, base_url, Utf8Tokenizer())
+async def _provider(settings: Settings, provider: ProviderSettings, *, short: bool) -> str:
+    of_list = f"of {provider.name} in LUNEO_MODEL_PROVIDERS"
+    address, key = ("LUNEO_OPENAI_BASE_URL", "LUNEO_OPENAI_API_KEY") if short else (f"base_url {of_list}", f"api_key {of_list}")
+    model = provider_model(settings, provider, Utf8Tokenizer())
     try:
         said = await model.check()
     except ModelRefused as error:
-        wrong = "LUNEO_OPENAI_BASE_URL" if error.extra.get("status") == HTTPStatus.NOT_FOUND else "LUNEO_OPENAI_API_KEY"
-        raise OSError(f"{error}: correct {wrong}") from error
+        raise OSError(f"{error}: correct {address if error.extra.get('status') == HTTPStatus.NOT_FOUND else key}") from error
     except LuneoError as error:
-        raise OSError(f"{_place(base_url)}: {error}: is LUNEO_OPENAI_BASE_URL right, and may this machine reach it?") from error
+        raise OSError(f"{_place(provider.base_url)}: {error}: is {address} right, and may this machine reach it?") from error
     finally:
         await model.aclose()
     return f"{said} (not checked: that it answers a question, and its credit)"

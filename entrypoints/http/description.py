@@ -18,6 +18,7 @@ from contracts.http.conversations import TurnAnswer
 from entrypoints.http.routing import ACCESS, Access
 
 _REFERENCE = "#/components/schemas/{name}"
+_ANSWERED_AS_ACCEPTED = ("/api/v1/conversations/{conversation_id}/messages", "/api/v1/turns/{turn_id}/regenerate")
 _STREAM = "text/event-stream"
 _FIRST_ERROR = "4"
 _PROBLEM = {
@@ -60,12 +61,12 @@ def corrected(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
             handler = handlers.get((method.upper(), path))
             if handler is not None and isinstance(handler.opt.get(ACCESS), Access):
                 _correct(operation, handler.opt[ACCESS])
-    answer = document["paths"].get("/api/v1/conversations/{conversation_id}/messages", {}).get("post")
-    if answer is not None:
-        answer["responses"]["200"]["content"] = {
-            "application/json": {"schema": {"$ref": _REFERENCE.format(name="TurnAnswer")}},
-            _STREAM: {"schema": {"type": "string"}},
-        }
+    for path in _ANSWERED_AS_ACCEPTED:
+        if (answer := document["paths"].get(path, {}).get("post")) is not None:
+            answer["responses"]["200"]["content"] = {
+                "application/json": {"schema": {"$ref": _REFERENCE.format(name="TurnAnswer")}},
+                _STREAM: {"schema": {"type": "string"}},
+            }
     return {name: value for name, value in document.items() if value is not None}
 
 

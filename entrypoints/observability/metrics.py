@@ -22,6 +22,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _VALUES_MAXIMUM: Final = 300
 _OTHER: Final = "other"
+_CIRCUIT: Final = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 _REQUEST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STEP_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 120)
 
@@ -60,6 +61,15 @@ class Metrics:
         )
         self._turns = Counter("luneo_turns", "Turns ended", ("outcome",), registry=registry)
         self._tokens = Counter("luneo_model_tokens", "Tokens metered", ("direction", "estimated"), registry=registry)
+        self._circuits = Gauge(
+            "luneo_model_circuit_open", "1 while a model provider is left alone, 0.5 while it is probed", ("provider",), registry=registry
+        )
+        self._fallbacks = Counter(
+            "luneo_model_fallbacks", "Questions put to another model than the agent's", ("model", "fallback"), registry=registry
+        )
+        self._retries_refused = Counter(
+            "luneo_model_retries_refused", "Repetitions that a provider's retry budget refused", ("provider",), registry=registry
+        )
         self._rate_limited = Counter("luneo_rate_limited", "Requests refused by a rate limit", ("policy",), registry=registry)
         self._rate_limit_fallbacks = Counter(
             "luneo_rate_limit_fallbacks", "Requests limited within the process, without Redis", registry=registry
@@ -83,7 +93,7 @@ class Metrics:
             for estimated in (False, True)
         }
         self._bounded: dict[str, _Bounded] = {
-            label: _Bounded() for label in ("route", "step", "outcome", "policy", "consumer", "delivery_outcome")
+            label: _Bounded() for label in ("route", "step", "outcome", "policy", "consumer", "delivery_outcome", "model")
         }
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -120,6 +130,18 @@ class Metrics:
         counters = self._tokens_in_out[estimated]
         counters[0].inc(tokens_in)
         counters[1].inc(tokens_out)
+
+    def model_circuit_is(self, provider: str, state: str) -> None:
+        """Set whether `provider` is asked: `closed`, `half_open` or `open`."""
+        self._circuits.labels(provider).set(_CIRCUIT[state])
+
+    def model_fell_back(self, model: str, fallback: str) -> None:
+        """Count a question for `model` that `fallback` was asked instead; both are names from the settings."""
+        self._fallbacks.labels(self._bounded["model"](model), self._bounded["model"](fallback)).inc()
+
+    def model_retry_refused(self, provider: str) -> None:
+        """Count a repetition that the provider's budget refused."""
+        self._retries_refused.labels(provider).inc()
 
     def rate_limited(self, policy: str) -> None:
         """Count a refusal by the rate limit `policy`."""

@@ -21,7 +21,7 @@ NO_SUCCESS = {
     "verify_email": "its example's token is unknown: the whole path is tested in tests/http/test_identity.py",
     "refresh": "same",
 }
-ANSWERS_IN_TWO_FORMS = {"ask": "as JSON (`TurnAnswer`) or as a stream of events, as the caller accepts"}
+ANSWERS_IN_TWO_FORMS = dict.fromkeys(("ask", "regenerate"), "as JSON (`TurnAnswer`) or as a stream of events, as the caller accepts")
 ENDS_THE_SESSION = {"log_out", "end_session", "switch_organization"}
 WHEN_SUSPENDED = {
     "me": "shows who one is, and that the organisation is suspended",

@@ -2,6 +2,7 @@
 
 UNAUDITED = {
     "AskQuestion": "a turn's own record is its trace: question, answer, usage, steps and end are kept",
+    "RegenerateAnswer": "same",
     "StopTurn": "same: the turn it stops says so",
     "RequestSignUp": "there is no organisation yet whose trail could tell it; the account's creation is audited",
     "RefreshSession": "the session's own record counts its generations; its beginning and end are audited",

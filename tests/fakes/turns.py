@@ -16,6 +16,8 @@ from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     AnsweringAgent,
+    EarlierQuestion,
+    NotInCurrentBranch,
     OpenedTurn,
     PastMessage,
     Question,
@@ -40,13 +42,37 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
+class KeptMessage:
+    """A message, the turn that it belongs to, what it came after, and whether it is in the current branch."""
+
+    id: UUID
+    turn_id: UUID
+    role: str
+    content: str
+    parent_id: UUID | None
+    shown: bool = True
+
+
+@dataclass
 class KeptConversation:
     """A conversation with the agent that answers in it; `None` while the agent is not published."""
 
     organization_id: UUID
     agent: AnsweringAgent | None
     language: str | None = None
-    messages: list[PastMessage] = field(default_factory=list)
+    messages: list[KeptMessage] = field(default_factory=list)
+
+    def branch_before(self, message_id: UUID | None) -> tuple[list[KeptMessage], UUID | None]:
+        """Return the current branch, up to the message if one is given, and what comes next's parent."""
+        branch = [m for m in self.messages if m.shown]
+        if message_id is None:
+            return branch, branch[-1].id if branch else None
+        earlier = next((m for m in self.messages if m.id == message_id and m.role == "user"), None)
+        if earlier is None:
+            raise NotFound
+        if not earlier.shown:
+            raise NotInCurrentBranch
+        return [m for m in branch if m.id < earlier.id], earlier.parent_id
 
 
 @dataclass
@@ -101,6 +127,7 @@ class InMemoryTurns:
             raise TurnAlreadyAsked
         if any(k.record.state is TurnState.RUNNING for k in here):
             raise TurnInProgress
+        branch, parent_id = conversation.branch_before(question.branch_from)
         async with self.unit(caller) as unit:
             await self.quotas.reserve(
                 unit,
@@ -114,8 +141,11 @@ class InMemoryTurns:
                 expires_at=question.expires_at,
                 within_plan=caller.sandbox,
             )
-        history = tuple(conversation.messages[-conversation.agent.context_window :])
-        conversation.messages.append(PastMessage("user", question.content))
+        history = tuple(PastMessage(m.role, m.content) for m in branch[-conversation.agent.context_window :])
+        if not question.asked_before:
+            shown = question.branch_from is None
+            message = KeptMessage(question.message_id, question.turn_id, "user", question.content, parent_id, shown)
+            conversation.messages.append(message)
         record = TurnRecord(
             id=question.turn_id,
             conversation_id=question.conversation_id,
@@ -157,7 +187,11 @@ class InMemoryTurns:
             kept.question = replace(kept.question, client_message_id=None)
             self.keys = {name: key for name, key in self.keys.items() if key.turn_id != end.turn_id}
         if end.answer is not None:
-            self.conversations[end.conversation_id].messages.append(PastMessage("assistant", end.answer.content))
+            messages = self.conversations[end.conversation_id].messages
+            for message in messages:
+                if end.branch_from is not None and message.id >= end.branch_from:
+                    message.shown = message.id == end.question_id
+            messages.append(KeptMessage(end.answer.message_id, end.turn_id, "assistant", end.answer.content, end.question_id))
         self.published.append(_event(end))
 
     async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
@@ -167,6 +201,15 @@ class InMemoryTurns:
         if kept is None:
             raise NotFound
         return kept.record
+
+    async def question(self, principal: Principal, turn_id: UUID) -> EarlierQuestion:
+        """Return the question that a turn answers."""
+        self.rounds += 1
+        kept = self._kept(principal, turn_id)
+        if kept is None:
+            raise NotFound
+        asked = kept.question
+        return EarlierQuestion(conversation_id=asked.conversation_id, message_id=asked.message_id, content=asked.content)
 
     async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
         """Return the turn that the key stands for."""
@@ -231,6 +274,10 @@ class LossyTurns:
     async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
         """Return a turn."""
         return await self.turns.get(principal, turn_id)
+
+    async def question(self, principal: Principal, turn_id: UUID) -> EarlierQuestion:
+        """Return the question that a turn answers."""
+        return await self.turns.question(principal, turn_id)
 
     async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
         """Return the turn that the key stands for."""

@@ -32,7 +32,8 @@ select t.id, t.organization_id, t.conversation_id, t.state, t.ended_at, t.failur
   from conversational_ai.turns t
   left join billing.reservations r on r.organization_id = t.organization_id and r.id = t.id
   left join conversational_ai.messages m on m.organization_id = t.organization_id and m.turn_id = t.id and m.role = 'assistant'
-  left join conversational_ai.messages q on q.organization_id = t.organization_id and q.turn_id = t.id and q.role = 'user'
+  left join conversational_ai.messages q on q.organization_id = t.organization_id and q.role = 'user'
+   and (q.turn_id = t.id or q.id = t.question_id)
 """
 _EVENT_OF_STATE = {
     "completed": "conversational_ai.turn_completed.v1",

@@ -25,9 +25,16 @@ from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.term_weights import TermWeights
-from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
+from domains.conversational_ai.model.turn import EarlierQuestion, OpenedTurn, Question, TurnEnd, TurnRecord
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, AgentsAndKnowledgeTransactions
-from domains.conversational_ai.ports.generative_model import AnswerDelta, AnswerFinished, GenerativeModel, ModelRequest, TokenPrice
+from domains.conversational_ai.ports.generative_model import (
+    AnswerBegun,
+    AnswerDelta,
+    AnswerFinished,
+    GenerativeModel,
+    ModelRequest,
+    TokenPrice,
+)
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
 from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.ports.turns import Turns
@@ -113,6 +120,9 @@ class DoomedTurns:
     async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
         return await self._turns.get(principal, turn_id)
 
+    async def question(self, principal: Principal, turn_id: UUID) -> EarlierQuestion:
+        return await self._turns.question(principal, turn_id)
+
     async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
         return await self._turns.asked_under(principal, key, at)
 
@@ -149,7 +159,7 @@ class DoomedModel:
     def price(self, model: str) -> TokenPrice:
         return self._model.price(model)
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerBegun | AnswerDelta | AnswerFinished]:
         said = False
         async with aclosing(self._model.stream(request)) as answer:
             async for event in answer:

@@ -16,7 +16,14 @@ from tests.integration.llm.raw_upstream import DONE, HEAD, chunked, event, raw_u
 MODEL = "gpt-4o-mini"
 REPLY = {"type": "reply", "text": "Refunds are paid within five working days, to the card that was used.", "times": None}
 MODELS = json.dumps([{"name": MODEL, "price_in": 0.15, "price_out": 0.60, "currency": "USD"}])
-SETTINGS = {"openai_models": MODELS, "model_idle_seconds": "0.8", "model_total_seconds": "4", "model_retries": "1"}
+SETTINGS = {
+    "openai_models": MODELS,
+    "model_idle_seconds": "0.8",
+    "model_total_seconds": "4",
+    "model_retries": "1",
+    "model_retry_share": "1",
+    "model_circuit_failures": "1000",  # each fault is looked at for itself
+}
 
 
 @pytest.fixture(scope="module")

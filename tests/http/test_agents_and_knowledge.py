@@ -259,6 +259,7 @@ async def test_a_wrong_source_is_refused_by_field(site: Site, body: dict[str, An
     [
         ({"name": "A", "template_slug": "nope"}, ["template_slug"]),
         ({"name": "A", "model": "nope"}, ["model"]),
+        ({"name": "A", "fallback_models": ["nope"]}, ["fallback_models"]),
         ({"name": "A", "tone": "angry"}, ["tone"]),
         ({"name": "A", "languages": []}, ["languages"]),
         ({"name": "A", "temperature": 3}, ["temperature"]),
@@ -270,6 +271,17 @@ async def test_a_wrong_source_is_refused_by_field(site: Site, body: dict[str, An
 async def test_a_wrong_agent_is_refused_by_field(site: Site, body: dict[str, Any], fields: list[str]) -> None:
     ada = await site.member()
     assert problem(await ada("POST", "/agents", body)) == (422, "validation_failed", fields)
+
+
+async def test_how_freely_an_agent_words_its_answers_is_frozen_with_its_version(site: Site) -> None:
+    ada = await site.member()
+    freely = {"temperature": 0.7, "top_p": 0.9, "frequency_penalty": 0.5, "presence_penalty": -0.5, "max_tokens": 800}
+    path = f"/agents/{(await ada.made('/agents', {'name': 'A', 'fallback_models': [], **freely}))['id']}"
+    await ada("POST", f"{path}/publish")
+    edited = (await ada("PATCH", path, {"top_p": None, "presence_penalty": 0})).json()
+    assert [edited[name] for name in freely] == [0.7, None, 0.5, 0, 800]
+    [version] = (await ada("GET", f"{path}/versions")).json()["items"]
+    assert {name: version["settings"][name] for name in freely} == freely
 
 
 async def test_wrong_headers_cursors_and_limits_are_refused(site: Site) -> None:

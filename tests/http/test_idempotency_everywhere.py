@@ -6,6 +6,7 @@ from tests.fixtures.routes import described, example
 
 OF_THEIR_OWN = {
     "ask": "a turn runs longer than a transaction: its key stands for the turn",
+    "regenerate": "same",
     "switch_organization": "its answer holds tokens, and the session it replaces cannot ask twice",
 }
 """Routes for people and keys that keep no answer under a key, each with its reason."""

@@ -1,5 +1,6 @@
 """`luneo doctor` says of each dependency what is wrong with it and what to do, and what it did not look at."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -81,6 +82,15 @@ async def test_the_key_of_the_provider_is_tried(answer: bytes, text: str, *, ok:
         finding = await of_provider(upstream)
         assert upstream.headers[0]["authorization"] == "bearer sk-1"
     assert (finding.ok, text in finding.text) == (ok, True), finding.text
+
+
+async def test_each_provider_of_the_list_is_tried() -> None:
+    async with raw_upstream([status("401 Unauthorized")]) as upstream:
+        listed = [{"name": "mistral", "base_url": upstream.base_url, "api_key": "sk-2", "models": [{"name": "small"}]}]
+        finding = await found("Model provider mistral", {"LUNEO_MODEL_PROVIDERS": json.dumps(listed)})
+        assert upstream.headers[0]["authorization"] == "bearer sk-2"
+    assert not finding.ok
+    assert finding.text == "the provider refuses the key (401): correct api_key of mistral in LUNEO_MODEL_PROVIDERS"
 
 
 async def test_a_provider_that_is_away() -> None:

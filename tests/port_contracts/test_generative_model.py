@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 import pytest
 
 from adapters.llm.catalogue import ModelCatalogue
+from adapters.llm.fallback_chain import FallbackChain
 from adapters.llm.local import LocalModel
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
@@ -62,3 +63,15 @@ class TestModelCatalogue(TestOpenAICompatibleModel):
 
     def model(self) -> AbstractAsyncContextManager[GenerativeModel]:
         return self._catalogue()
+
+
+class TestFallbackChain(TestOpenAICompatibleModel):
+    """The catalogue with a breaker for each provider."""
+
+    @asynccontextmanager
+    async def _chain(self) -> AsyncIterator[GenerativeModel]:
+        async with ModelCatalogue([LocalModel(tokenizer=Utf8Tokenizer()), _remote(self.server)]) as catalogue:
+            yield FallbackChain(catalogue)
+
+    def model(self) -> AbstractAsyncContextManager[GenerativeModel]:
+        return self._chain()

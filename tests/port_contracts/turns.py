@@ -20,6 +20,7 @@ from domains.conversational_ai.model.turn import (
     Answer,
     AnsweringAgent,
     Failure,
+    NotInCurrentBranch,
     Question,
     TokenUsage,
     TurnAlreadyAsked,
@@ -57,6 +58,10 @@ def answering_agent(*, knowledge: tuple[UUID, ...] = (), context_window: int = 1
         passages=5,
         cut_off=0.5,
         knowledge_base_ids=knowledge,
+        fallback_models=("scripted-2",),
+        top_p=0.9,
+        frequency_penalty=-0.5,
+        presence_penalty=0.25,
     )
 
 
@@ -124,6 +129,8 @@ class TurnWorld(ABC):
                 provider="tests",
                 complete=True,
             ),
+            question_id=question.message_id,
+            branch_from=question.branch_from,
             steps={"retrieve": 1.5, "generate": 20.25},
             last_sequence=7,
             ended_at=self.billing.clock.now(),
@@ -144,6 +151,20 @@ class TurnWorld(ABC):
         whole = self.completed(question)
         assert whole.answer is not None
         return replace(whole, state=TurnState.STOPPED, answer=replace(whole.answer, complete=False) if said else None)
+
+    def instead(self, caller: Principal, earlier: Question, content: str) -> Question:
+        """A question asked in the place of an earlier one."""
+        return replace(self.question(caller, earlier.conversation_id, content), branch_from=earlier.message_id)
+
+    def again(self, caller: Principal, earlier: Question) -> Question:
+        """The same question, to be answered anew."""
+        return replace(self.instead(caller, earlier, earlier.content), message_id=earlier.message_id)
+
+    async def answered(self, question: Question, content: str) -> list[str]:
+        """Open a turn, answer it, and return what the model was given of the history."""
+        opened = await self.turns.open(question)
+        await self.turns.end(self.completed(question, content), question.asked_by)
+        return [m.content for m in opened.history]
 
     async def books(self, caller: Principal) -> tuple[int, int]:
         """How many messages are used and reserved."""
@@ -268,6 +289,86 @@ class TurnsContract:
             ("user", "question 2"),
             ("assistant", "answer 2"),
         ]
+
+    async def test_a_question_answered_anew_has_the_history_before_it_and_its_new_answer_counts(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        await world.answered(first := world.question(caller, conversation, "q1"), "a1")
+        await world.answered(second := world.question(caller, conversation, "q2"), "a2")
+        again = world.again(caller, second)
+        assert await world.answered(again, "a2 anew") == ["q1", "a1"]
+        assert await world.answered(world.again(caller, second), "a2 once more") == ["q1", "a1"]
+        third = world.question(caller, conversation, "q3")
+        assert await world.answered(third, "a3") == ["q1", "a1", "q2", "a2 once more"]
+        assert await world.answered(world.again(caller, first), "a1 anew") == []
+        assert await world.answered(world.question(caller, conversation, "q4"), "a4") == ["q1", "a1 anew"]
+        assert await world.books(caller) == (7, 0), "each answer is paid"
+        before = (await world.turns.get(caller, second.turn_id)).answer
+        assert before is not None
+        assert before.content == "a2", "what was said stays in the record"
+
+    async def test_the_question_of_a_turn_is_found_also_of_one_that_answered_anew(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        first = world.question(caller, await world.conversation(caller), "q1")
+        again = world.again(caller, first)
+        await world.answered(first, "a1")
+        await world.turns.open(again)
+        await world.turns.end(world.failed(again), caller)
+        for turn_id in (first.turn_id, again.turn_id):
+            found = await world.turns.question(caller, turn_id)
+            assert (found.conversation_id, found.message_id, found.content) == (first.conversation_id, first.message_id, "q1")
+        for stranger, turn_id in ((await world.caller(), first.turn_id), (caller, new_id())):
+            with pytest.raises(NotFound):
+                await world.turns.question(stranger, turn_id)
+
+    async def test_an_edited_question_takes_the_place_of_the_earlier_one_and_what_came_after(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        questions = []
+        for n in (1, 2, 3):
+            questions.append(world.question(caller, conversation, f"q{n}"))
+            await world.answered(questions[-1], f"a{n}")
+        edited = world.instead(caller, questions[1], "q2 edited")
+        assert await world.answered(edited, "a2 edited") == ["q1", "a1"]
+        assert await world.answered(world.question(caller, conversation, "q4"), "a4") == ["q1", "a1", "q2 edited", "a2 edited"]
+        assert await world.answered(world.again(caller, edited), "a2 anew") == ["q1", "a1"]
+        assert await world.answered(world.instead(caller, questions[0], "q1 edited"), "a1 edited") == []
+        assert await world.answered(world.question(caller, conversation, "q5"), "a5") == ["q1 edited", "a1 edited"]
+
+    async def test_without_a_new_answer_the_conversation_stays_as_it_was(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        first = world.question(caller, conversation, "q1")
+        await world.answered(first, "a1")
+        for failing in (world.again(caller, first), world.instead(caller, first, "q1 edited")):
+            await world.turns.open(failing)
+            await world.turns.end(world.failed(failing), caller)
+        assert await world.answered(world.question(caller, conversation, "q2"), "a2") == ["q1", "a1"]
+        assert await world.answered(world.instead(caller, first, "q1 edited"), "a1 edited") == [], "it can be tried again"
+
+    async def test_only_a_question_of_the_current_branch_can_be_branched_from(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation, elsewhere = await world.conversation(caller), await world.conversation(caller)
+        asked = []
+        for place in (conversation, conversation, elsewhere):
+            asked.append(world.question(caller, place, "q"))
+            await world.answered(asked[-1], "a")
+        first, second, other = asked
+        await world.answered(world.instead(caller, first, "q edited"), "a")
+        for gone in (first, second):
+            for branching in (world.again(caller, gone), world.instead(caller, gone, "other")):
+                with pytest.raises(NotInCurrentBranch):
+                    await world.turns.open(branching)
+        answer = (await world.turns.get(caller, other.turn_id)).answer
+        assert answer is not None
+        for nowhere in (other.message_id, new_id(), answer.message_id):
+            with pytest.raises(NotFound):
+                await world.turns.open(replace(world.question(caller, conversation), branch_from=nowhere))
+        assert await world.books(caller) == (4, 0), "what is refused holds nothing"
+        running = world.question(caller, elsewhere)
+        await world.turns.open(running)
+        with pytest.raises(TurnInProgress):
+            await world.turns.open(world.again(caller, other))
 
     async def test_a_conversation_is_paid_once(self, world: TurnWorld) -> None:
         caller = await world.caller()

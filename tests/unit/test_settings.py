@@ -1,5 +1,6 @@
 """The settings tree names what is wrong, and production refuses what is made for development."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,60 @@ def test_faults_of_every_kind_are_named_in_one_list() -> None:
         "LUNEO_PUBLIC_URL: must begin with https:// in production, or name this machine alone",
         "LUNEO_SMTP_URL: is missing; the development mailbox is refused in production",
     ]
+
+
+PROVIDER = {
+    "name": "mistral",
+    "base_url": "https://models.example/v1/",
+    "api_key": "hunter2",
+    "models": [{"name": "small", "id": "small-3"}],
+}
+
+
+def test_several_providers_are_a_list_beside_the_short_form() -> None:
+    settings = Settings.load(
+        {
+            **DEVELOPMENT,
+            "LUNEO_OPENAI_BASE_URL": "https://api.example/v1",
+            "LUNEO_OPENAI_MODELS": '[{"name": "gpt-5"}]',
+            "LUNEO_MODEL_PROVIDERS": json.dumps([{**PROVIDER, "asks_for_usage": False}]),
+            "LUNEO_DEFAULT_MODEL": "small",
+        }
+    )
+    openai, mistral = settings.providers
+    assert (openai.name, openai.base_url, openai.models[0].name) == ("openai", "https://api.example/v1", "gpt-5")
+    assert (mistral.name, mistral.base_url, mistral.api_key, mistral.asks_for_usage) == (
+        "mistral",
+        "https://models.example/v1",
+        "hunter2",
+        False,
+    )
+    assert (mistral.models[0].name, mistral.models[0].id) == ("small", "small-3")
+    assert settings.offered_models == {"local", "gpt-5", "small"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"base_url": "models.example"}, {"models": []}, {"models": [{}]}, {"name": "A B"}, {"api_keys": "hunter2"}, {"asks_for_usage": "yes"}],
+)
+def test_a_wrong_provider_is_explained_without_its_key(changed: dict[str, object]) -> None:
+    [problem] = problems({**DEVELOPMENT, "LUNEO_MODEL_PROVIDERS": json.dumps([PROVIDER | changed])})
+    assert problem.startswith("LUNEO_MODEL_PROVIDERS: must be a JSON list such as ")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("others", "twice"),
+    [
+        ([PROVIDER], "mistral, small"),
+        ([{**PROVIDER, "name": "openai", "models": [{"name": "gpt-5"}]}], "gpt-5, openai"),
+        ([{**PROVIDER, "name": "other", "models": [{"name": "local"}]}], "local"),
+    ],
+)
+def test_providers_and_models_have_names_of_their_own(others: list[object], twice: str) -> None:
+    short = {"LUNEO_OPENAI_BASE_URL": "https://api.example/v1", "LUNEO_OPENAI_MODELS": '[{"name": "gpt-5"}]'}
+    [problem] = problems({**DEVELOPMENT, **short, "LUNEO_MODEL_PROVIDERS": json.dumps([PROVIDER, *others])})
+    assert problem.startswith(f"LUNEO_MODEL_PROVIDERS: {twice}: each provider and each model needs a name of its own")
 
 
 def test_what_contradicts_a_wrong_setting_is_not_guessed_at() -> None:

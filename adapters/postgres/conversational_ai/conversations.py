@@ -43,8 +43,9 @@ _LIST: LiteralString = (
 _ONE: LiteralString = _SUMMARY + " and c.id = %(conversation)s"
 _EXISTS: LiteralString = "select 1 from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s"
 _MESSAGES: LiteralString = """
-select id, turn_id, role, content, citations, complete, created_at from conversational_ai.messages
- where organization_id = %(organization)s and conversation_id = %(conversation)s and (%(after)s::uuid is null or id > %(after)s)
+select id, turn_id, role, content, citations, complete, created_at, parent_id, shown from conversational_ai.messages
+ where organization_id = %(organization)s and conversation_id = %(conversation)s and (shown or %(branches)s)
+   and (%(after)s::uuid is null or id > %(after)s)
  order by id limit %(limit)s
 """
 
@@ -99,11 +100,12 @@ class PostgresConversationReading:
             raise NotFound("There is no such conversation")
         return _summary(row)
 
-    async def messages(self, principal: Principal, conversation_id: UUID, page: PageRequest) -> Page[StoredMessage]:
-        """Return the messages, oldest first. Raises `NotFound`."""
+    async def messages(self, principal: Principal, conversation_id: UUID, page: PageRequest, *, branches: bool) -> Page[StoredMessage]:
+        """Return the messages, oldest first; see `ConversationReading.messages`."""
         parameters = {
             "organization": principal.tenant,
             "conversation": conversation_id,
+            "branches": branches,
             "after": _position(page),
             "limit": page.limit + 1,
         }
@@ -122,6 +124,8 @@ class PostgresConversationReading:
                 citations=tuple(citation_of(c) for c in row["citations"]),
                 complete=row["complete"],
                 created_at=row["created_at"],
+                parent_id=row["parent_id"],
+                current=row["shown"],
             )
             for row in rows[: page.limit]
         )

@@ -41,6 +41,7 @@ turns = Table(
     identifier("asked_by", nullable=True),
     Column("client_message_id", Text),
     Column("question_digest", LargeBinary, nullable=False),
+    identifier("question_id", nullable=True),
     identifier("runner_id"),
     moment("started_at"),
     moment("expires_at"),
@@ -86,6 +87,8 @@ messages = Table(
     Column("content", Text, nullable=False),
     Column("citations", Json, nullable=False),
     Column("complete", Boolean, nullable=False),
+    identifier("parent_id", nullable=True),
+    Column("shown", Boolean, nullable=False, server_default=text("true")),
     moment("created_at"),
     CheckConstraint("role in ('user', 'assistant')", name="role_known"),
     ForeignKeyConstraint(

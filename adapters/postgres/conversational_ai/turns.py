@@ -21,7 +21,9 @@ from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
     AnsweringAgent,
+    EarlierQuestion,
     Failure,
+    NotInCurrentBranch,
     OpenedTurn,
     PastMessage,
     Question,
@@ -42,13 +44,15 @@ _MICROS_PER_MINOR = 10_000
 _MICRO_MINORS_PER_MICRO = 100  # a millionth of a unit is a hundred millionths of its hundredth
 
 register("conversation_not_found", lambda _: NotFound("There is no such conversation"))
+register("message_not_found", lambda _: NotFound("There is no such message in the conversation"))
+register("message_not_in_branch", lambda _: NotInCurrentBranch())
 register("agent_not_published", lambda _: AgentNotPublished())
 register("uq_turns_running", lambda _: TurnInProgress())
 register("uq_turns_client_message", lambda _: TurnAlreadyAsked())
 register(KEY_IS_KNOWN, lambda _: TurnAlreadyAsked())
 register("turn_not_running", lambda _: TurnNoLongerRunning())
 
-_OPEN: LiteralString = """
+_ASKED: LiteralString = """
 with asked as (
   select c.language, c.agent_id, a.published_number, v.settings
     from conversational_ai.conversations c
@@ -59,27 +63,55 @@ with asked as (
 ), opened as (
   insert into conversational_ai.turns (organization_id, id, conversation_id, agent_version, state, asked_by_kind, asked_by,
   client_message_id,
-                                       question_digest, runner_id, started_at, expires_at)
+                                       question_digest, question_id, runner_id, started_at, expires_at)
   select %(organization)s, %(turn)s, %(conversation)s, published_number, 'running', %(kind)s, %(caller)s, %(client_message)s,
-         %(digest)s, %(runner)s, %(now)s, %(expires)s
-    from asked where settings is not null
-), question as (
-  insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
-  select %(organization)s, %(message)s, %(conversation)s, %(turn)s, 'user', %(content)s, '[]', true, %(now)s
+         %(digest)s, %(asked_before)s, %(runner)s, %(now)s, %(expires)s
     from asked where settings is not null
 )
+"""
+_EARLIER: LiteralString = """
+, earlier as (
+  select parent_id, shown from conversational_ai.messages
+   where organization_id = %(organization)s and conversation_id = %(conversation)s and id = %(before)s and role = 'user'
+)
+"""
+_QUESTION: LiteralString = """
+, question as (
+  insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at,
+                                          parent_id, shown)
+  select %(organization)s, %(message)s, %(conversation)s, %(turn)s, 'user', %(content)s, '[]', true, %(now)s,
+"""
+_AT_THE_END: LiteralString = """
+         (select m.id from conversational_ai.messages m
+           where m.organization_id = %(organization)s and m.conversation_id = %(conversation)s and m.shown order by m.id desc limit 1), true
+    from asked where settings is not null
+)
+"""
+_IN_PLACE: LiteralString = """
+         earlier.parent_id, false
+    from asked, earlier where settings is not null
+)
+"""
+_FOUND: LiteralString = """
 select luneo.require((select count(*) from asked) = 1, 'conversation_not_found'),
        luneo.require((select settings is not null from asked), 'agent_not_published'),
        asked.language, asked.agent_id, asked.published_number, asked.settings,
        (select coalesce(array_agg(k.knowledge_base_id order by k.position), '{}')
           from conversational_ai.agent_knowledge_bases k
          where k.organization_id = %(organization)s and k.agent_id = asked.agent_id) as knowledge_base_ids
-  from (select 1) one left join asked on true
 """
+_EARLIER_FOUND: LiteralString = """,
+       luneo.require((select count(*) from earlier) = 1, 'message_not_found'),
+       luneo.require((select shown from earlier), 'message_not_in_branch')
+"""
+_ONE: LiteralString = "  from (select 1) one left join asked on true"
+_OPEN: LiteralString = _ASKED + _QUESTION + _AT_THE_END + _FOUND + _ONE
+_OPEN_IN_PLACE: LiteralString = _ASKED + _EARLIER + _QUESTION + _IN_PLACE + _FOUND + _EARLIER_FOUND + _ONE
+_OPEN_AGAIN: LiteralString = _ASKED + _EARLIER + _FOUND + _EARLIER_FOUND + _ONE
 
 _HISTORY: LiteralString = """
 select role, content from conversational_ai.messages
- where organization_id = %(organization)s and conversation_id = %(conversation)s and id < %(message)s
+ where organization_id = %(organization)s and conversation_id = %(conversation)s and id < %(before)s and shown
  order by id desc
  limit (select (v.settings->>'context_window')::integer
           from conversational_ai.conversations c
@@ -111,11 +143,26 @@ with freed as (
 ) select luneo.require(exists (select 1 from ended), 'turn_not_running')
 """
 
+_BRANCH: LiteralString = """
+update conversational_ai.messages set shown = (id = %(question)s)
+ where organization_id = %(organization)s and conversation_id = %(conversation)s and id >= %(from)s and (shown or id = %(question)s)
+"""
 _ANSWER: LiteralString = """
-insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at)
-values (%(organization)s, %(message)s, %(conversation)s, %(turn)s, 'assistant', %(content)s, %(citations)s, %(complete)s, %(now)s)
+insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at,
+                                        parent_id)
+values (%(organization)s, %(message)s, %(conversation)s, %(turn)s, 'assistant', %(content)s, %(citations)s, %(complete)s, %(now)s,
+        %(question)s)
 """
 
+_EARLIER_QUESTION: LiteralString = """
+select m.conversation_id, m.id as message_id, m.content
+  from conversational_ai.turns t
+  join conversational_ai.messages m
+    on m.organization_id = t.organization_id
+   and m.id = coalesce(t.question_id, (select q.id from conversational_ai.messages q
+                                        where q.organization_id = t.organization_id and q.turn_id = t.id and q.role = 'user'))
+ where t.organization_id = %(organization)s and t.id = %(turn)s
+"""
 _TURN: LiteralString = """
 select t.*, m.id as message_id, m.content, m.citations, m.complete
   from conversational_ai.turns t
@@ -170,12 +217,15 @@ class PostgresTurns:
             "runner": question.runner_id,
             "now": question.asked_at,
             "expires": question.expires_at,
+            "asked_before": question.message_id if question.asked_before else None,
+            "before": question.branch_from or question.message_id,
         }
+        statement = _OPEN if question.branch_from is None else _OPEN_AGAIN if question.asked_before else _OPEN_IN_PLACE
         async with self._database.pipeline(caller, planned_once=True) as pipeline:
             await self._confirmations.confirm(pipeline)
             if question.idempotency_key is not None:
                 await claim_for_turn(pipeline, question.idempotency_key, question.turn_id, question.asked_at)
-            opened = await pipeline.queue(_OPEN, parameters)
+            opened = await pipeline.queue(statement, parameters)
             await self._quotas.reserve(
                 pipeline,
                 reservation_id=question.turn_id,
@@ -224,10 +274,13 @@ class PostgresTurns:
             if answer is None:
                 await self._quotas.release(pipeline, reservation_id=end.turn_id, at=end.ended_at)
             else:
+                if end.branch_from is not None:
+                    await pipeline.queue(_BRANCH, {**place, "question": end.question_id, "from": end.branch_from})
                 await pipeline.queue(
                     _ANSWER,
                     {
                         **place,
+                        "question": end.question_id,
                         "message": answer.message_id,
                         "content": answer.content,
                         "citations": Jsonb([citation_json(c) for c in answer.citations]),
@@ -244,6 +297,13 @@ class PostgresTurns:
         if row is None:
             raise NotFound("There is no such turn")
         return _record(row)
+
+    async def question(self, principal: Principal, turn_id: UUID) -> EarlierQuestion:
+        """Return the question that a turn answers. Raises `NotFound`."""
+        row = await self._database.row(principal, _EARLIER_QUESTION, {"organization": principal.tenant, "turn": turn_id})
+        if row is None:
+            raise NotFound("There is no such turn")
+        return EarlierQuestion(conversation_id=row["conversation_id"], message_id=row["message_id"], content=row["content"])
 
     async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:
         """Return the turn that the key stands for; see `Turns.asked_under`."""
@@ -321,6 +381,10 @@ def _agent(row: Row) -> AnsweringAgent:
         passages=settings["retrieval_passages"],
         cut_off=settings["retrieval_cut_off"],
         knowledge_base_ids=tuple(row["knowledge_base_ids"]),
+        fallback_models=tuple(settings.get("fallback_models", ())),  # a version from before has none of these
+        top_p=settings.get("top_p"),
+        frequency_penalty=settings.get("frequency_penalty"),
+        presence_penalty=settings.get("presence_penalty"),
     )
 
 

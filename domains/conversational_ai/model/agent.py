@@ -28,6 +28,10 @@ CUSTOM_INSTRUCTIONS_LENGTH = 5_000
 MESSAGE_LENGTH = 2_000
 MOST_PASSAGES = 20
 MOST_KNOWLEDGE_BASES = 50
+MOST_FALLBACK_MODELS = 4
+
+#: Least and most of what decides how freely a model words its answers.
+SAMPLING = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
 
 #: Least cosine similarity of a passage that is used for an answer. Measured with multilingual-e5-small, whose similarities crowd together:
 #: of English questions the right passage scored .825 or more for 95 % and the best passage for an unrelated question .75 to .82; on long
@@ -82,7 +86,11 @@ class AgentChanges(TypedDict, total=False):
     suggested_questions: tuple[str, ...]
     tone: Tone
     model: str
+    fallback_models: tuple[str, ...]
     temperature: float | None
+    top_p: float | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
     max_tokens: int
     context_window: int
     retrieval_passages: int
@@ -94,8 +102,10 @@ class AgentChanges(TypedDict, total=False):
 class AgentSettings:
     """How an agent answers: what a version freezes.
 
-    `languages` are those it may answer in, its main one first. `fallback_message` is said when the knowledge holds no answer. `temperature`
-    of `None` leaves it to the provider; `max_tokens` bounds one answer; `context_window` counts the earlier messages that the model sees.
+    `languages` are those it may answer in, its main one first. `fallback_message` is said when the knowledge holds no answer.
+    `fallback_models` are asked instead, in this order, when `model` does not answer. `temperature` (0–2), `top_p` (0–1), and the penalties
+    for words that were often or ever said before (-2–2) of `None` leave them to the provider;
+    `max_tokens` bounds one answer; `context_window` counts the earlier messages that the model sees.
     `retrieval_passages` is how many passages an answer may use and `retrieval_cut_off` their least similarity (cosine, 0–1);
     `escalation_threshold` is the confidence (0–1) below which a person should take over: three settings, not one. Raises `InvalidInput`
     naming every wrong field.
@@ -109,7 +119,11 @@ class AgentSettings:
     suggested_questions: tuple[str, ...] = ()
     tone: Tone = Tone.PROFESSIONAL
     model: str
+    fallback_models: tuple[str, ...] = ()
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     max_tokens: int = 1_000
     context_window: int = 10
     retrieval_passages: int = 5
@@ -126,7 +140,9 @@ class AgentSettings:
                 problem_with("fallback_message", self.fallback_message, maximum=MESSAGE_LENGTH),
                 _distinct("suggested_questions", self.suggested_questions, 0, 10),
                 *(problem_with(f"suggested_questions.{i}", q, minimum=1, maximum=200) for i, q in enumerate(self.suggested_questions)),
-                None if self.temperature is None else _between("temperature", self.temperature, 0, 2),
+                _distinct("fallback_models", self.fallback_models, 0, MOST_FALLBACK_MODELS),
+                FieldError("fallback_models", "repeated", "must not name the model itself") if self.model in self.fallback_models else None,
+                *(None if v is None else _between(name, v, *SAMPLING[name]) for name in SAMPLING for v in (getattr(self, name),)),
                 _between("max_tokens", self.max_tokens, 100, 4_000),
                 _between("context_window", self.context_window, 1, 100),
                 _between("retrieval_passages", self.retrieval_passages, 1, MOST_PASSAGES),
@@ -146,9 +162,7 @@ class AgentSettings:
             found.append(FieldError("instructions", "required", "say who the agent is and how it should answer"))
         if not self.fallback_message.strip():
             found.append(FieldError("fallback_message", "required", "say what to answer when the knowledge holds no answer"))
-        if self.model not in models.names:
-            found.append(_unknown_model(models))
-        return found
+        return [*found, *_unknown_models(self.model, self.fallback_models, models)]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -216,7 +230,7 @@ class Agent(Aggregate):
         at: datetime,
     ) -> Self:
         """Return a new agent, a draft. Raises `InvalidInput`."""
-        refuse([*_identity_problems(name, slug, description), None if settings.model in models.names else _unknown_model(models)])
+        refuse([*_identity_problems(name, slug, description), *_unknown_models(settings.model, settings.fallback_models, models)])
         agent = cls(
             id=agent_id,
             organization_id=organization_id,
@@ -253,8 +267,7 @@ class Agent(Aggregate):
         name, slug = self.name if name is None else name.strip(), self.slug if slug is None else slug
         description = self.description if description is None else description.strip()
         problems = _identity_problems(name, slug, description)
-        if "model" in changes and changes["model"] not in models.names:
-            problems.append(_unknown_model(models))
+        problems.extend(_unknown_models(changes.get("model"), changes.get("fallback_models", ()), models))
         refuse(problems)
         draft = self.draft.changed(changes)
         if draft != self.draft:
@@ -372,8 +385,10 @@ def _identity_problems(name: str, slug: str, description: str) -> list[FieldErro
     ]
 
 
-def _unknown_model(models: OfferedModels) -> FieldError:
-    return FieldError("model", "unknown_model", f"must be one of {', '.join(sorted(models.names))}")
+def _unknown_models(model: str | None, fallbacks: Sequence[str], models: OfferedModels) -> list[FieldError]:
+    named = {"model": () if model is None else (model,), "fallback_models": fallbacks}
+    known = f"must be one of {', '.join(sorted(models.names))}"
+    return [FieldError(name, "unknown_model", known) for name, chosen in named.items() if not models.names.issuperset(chosen)]
 
 
 def _between(name: str, value: float, least: float, most: float) -> FieldError | None:

@@ -35,6 +35,13 @@ class TurnAlreadyAsked(Conflict):
     title = "This message was sent before"
 
 
+class NotInCurrentBranch(Conflict):
+    """Only what the conversation's current branch holds can be answered anew or asked otherwise."""
+
+    code = "message_not_in_branch"
+    title = "The conversation has gone on from another message"
+
+
 class ClientMessageIdReused(LuneoError):
     """The client message id belongs to a message with another content."""
 
@@ -91,6 +98,10 @@ class AnsweringAgent:
     passages: int
     cut_off: float
     knowledge_base_ids: tuple[UUID, ...]
+    fallback_models: tuple[str, ...] = ()
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,11 @@ class PastMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a visitor asks. `digest` identifies the content for repeated messages (SHA-256)."""
+    """What a visitor asks. `digest` identifies the content for repeated messages (SHA-256).
+
+    `branch_from` is the earlier question in whose place it is asked; when that is the question's own message, the same question is answered
+    anew. As soon as there is something of an answer, it and what comes after it leave the conversation's current branch.
+    """
 
     turn_id: UUID
     message_id: UUID
@@ -116,6 +131,21 @@ class Question:
     digest: bytes
     client_message_id: str | None = None
     idempotency_key: RequestKey | None = None
+    branch_from: UUID | None = None
+
+    @property
+    def asked_before(self) -> bool:
+        """Whether its message is stored already."""
+        return self.branch_from == self.message_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierQuestion:
+    """The question that a turn answers, as it is stored."""
+
+    conversation_id: UUID
+    message_id: UUID
+    content: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +212,7 @@ class TurnEnd:
 
     `answer` is the stored message, whole or partial, or `None`; the reservation is settled when there is one and released when
     there is none.
+    `question_id` is the message that it answers, `branch_from` what the question was asked instead of; whoever has no answer need not know.
     `steps` are milliseconds by step. `last_sequence` is the number of the stream's last event, 0 when
     whoever writes the end does not know the stream.
     """
@@ -191,6 +222,8 @@ class TurnEnd:
     state: TurnState
     answer: Answer | None
     failure: Failure | None = None
+    question_id: UUID | None = None
+    branch_from: UUID | None = None
     steps: Mapping[str, float] = field(default_factory=dict)
     last_sequence: int = 0
     ended_at: datetime

@@ -56,7 +56,11 @@ class ConversationSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMessage:
-    """One message. `complete` is false for the part of an answer that came before a stop or a break."""
+    """One message. `complete` is false for the part of an answer that came before a stop or a break.
+
+    `parent_id` is the message that it came after; several with the same one are alternatives. `current` tells whether it is in the branch
+    that the conversation goes on from.
+    """
 
     id: UUID
     turn_id: UUID
@@ -65,6 +69,8 @@ class StoredMessage:
     citations: tuple[Citation, ...]
     complete: bool
     created_at: datetime
+    parent_id: UUID | None
+    current: bool
 
 
 class ConversationReading(Protocol):
@@ -78,6 +84,6 @@ class ConversationReading(Protocol):
         """Return one conversation. Raises `NotFound`."""
         ...
 
-    async def messages(self, principal: Principal, conversation_id: UUID, page: PageRequest) -> Page[StoredMessage]:
-        """Return a conversation's messages, oldest first. Raises `NotFound`."""
+    async def messages(self, principal: Principal, conversation_id: UUID, page: PageRequest, *, branches: bool) -> Page[StoredMessage]:
+        """Return the messages of a conversation's current branch, or of all its `branches`, oldest first. Raises `NotFound`."""
         ...

@@ -53,9 +53,10 @@ class ReferencePassage:
 class ModelRequest:
     """All that a model is told for one answer.
 
-    `messages` are the earlier ones, oldest first, without the `question`. `language` is an ISO 639-1 code. `temperature` of None
-    leaves it to the provider. `max_tokens` bounds the answer. `fallback` is what to say when the passages hold no answer (empty:
-    the model words it). `end_user` is an opaque, stable pseudonym that a provider may use against abuse.
+    `messages` are the earlier ones, oldest first, without the `question`. `language` is an ISO 639-1 code. `temperature`, `top_p` and
+    the penalties are left to the provider where they are None. `max_tokens` bounds the answer. `fallback` is what to say when the
+    passages hold no answer (empty: the model words it). `end_user` is an opaque, stable pseudonym that a provider may use against abuse.
+    `fallbacks` are the models to ask instead, in this order, while nobody has said anything.
     """
 
     model: str
@@ -68,6 +69,10 @@ class ModelRequest:
     max_tokens: int
     fallback: str
     end_user: str | None
+    fallbacks: tuple[str, ...] = ()
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
 
 
 class FinishReason(StrEnum):
@@ -76,6 +81,14 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBegun:
+    """Who answers; comes first or not at all. Without it the requested model does."""
+
+    model: str
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +102,8 @@ class AnswerDelta:
 class AnswerFinished:
     """The end of an answer.
 
-    `tokens_in` and `tokens_out` are the provider's figures, or ours when `estimated`. `model` is the requested model's name (the
-    one that `price` knows), `provider` who answered.
+    `tokens_in` and `tokens_out` are the provider's figures, or ours when `estimated`. `model` is the name of the model that answered
+    (one that `price` knows), the requested one or a fallback; `provider` is who has it.
     """
 
     finish_reason: FinishReason
@@ -137,8 +150,8 @@ class TokenPrice:
 class GenerativeModel(Protocol):
     """Words an answer from a request."""
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
-        """Yield the answer's text as it comes, then one `AnswerFinished`, last.
+    def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerBegun | AnswerDelta | AnswerFinished]:
+        """Yield the answer's text as it comes, then one `AnswerFinished`, last; a model with fallbacks first says who answers.
 
         Close the generator (`aclose`) to stop an answer early; that also frees its connection.
         Raises a `ModelError` at any point instead of `AnswerFinished`; text that was already yielded is then an incomplete answer.

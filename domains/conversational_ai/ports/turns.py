@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from contracts.idempotency import RequestKey
-from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
+from domains.conversational_ai.model.turn import EarlierQuestion, OpenedTurn, Question, TurnEnd, TurnRecord
 from shared_kernel.principal import Principal
 
 
@@ -16,15 +16,18 @@ class Turns(Protocol):
     async def open(self, question: Question) -> OpenedTurn:
         """Store the question, reserve the quota and read what is needed to answer: all or nothing, in one round trip.
 
-        Raises `NotFound` for another organisation's conversation, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`,
-        `QuotaExceeded`, and
-        `QuotaPeriodMissing` when the billing period has to be opened first.
+        A question that is asked in the place of an earlier one is given the history before that one; at the end it joins the branch.
+
+        Raises `NotFound` for another organisation's conversation or no such earlier question in it, `NotInCurrentBranch`,
+        `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`, `QuotaExceeded`, and `QuotaPeriodMissing` when the billing period has to
+        be opened first.
         """
         ...
 
     async def end(self, end: TurnEnd, principal: Principal) -> None:
         """Write how the turn ended, settle or release its reservation, and publish it: all or nothing, in one round trip.
 
+        With an answer to a question that was asked in the place of an earlier one, the branch from there on leaves the history.
         A turn that may be asked again gives up its idempotency key and its client message id.
 
         Raises `TurnNoLongerRunning` or `ReservationNotOpen` when it was ended before; then nothing is changed.
@@ -33,6 +36,10 @@ class Turns(Protocol):
 
     async def get(self, principal: Principal, turn_id: UUID) -> TurnRecord:
         """Return a turn. Raises `NotFound`."""
+        ...
+
+    async def question(self, principal: Principal, turn_id: UUID) -> EarlierQuestion:
+        """Return the question that a turn answers. Raises `NotFound`."""
         ...
 
     async def asked_under(self, principal: Principal, key: RequestKey, at: datetime) -> TurnRecord | None:

@@ -14,6 +14,8 @@ from contracts.rate_limits import RateLimited
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     ClientMessageIdReused,
+    EarlierQuestion,
+    NotInCurrentBranch,
     OpenedTurn,
     Question,
     TurnAlreadyAsked,
@@ -40,6 +42,7 @@ MAXIMUM_CLIENT_ID_LENGTH = 200
 class AskQuestion:
     """A visitor's message. `client_message_id` makes it unique in the conversation, `idempotency_key` among the caller's requests.
 
+    `edit_of` is the earlier question in whose place it is asked.
     `streamed` says that the caller follows the answer as it comes, and may come back for the rest of it on another replica.
     """
 
@@ -48,6 +51,7 @@ class AskQuestion:
     requested_by: Principal
     client_message_id: str | None = None
     idempotency_key: RequestKey | None = None
+    edit_of: UUID | None = None
     streamed: bool = True
 
 
@@ -56,6 +60,7 @@ class AskedTurn:
     """The turn that answers, and whether it was asked before: followed by its `events` from the first on, or awaited whole by `outcome`."""
 
     turn_id: UUID
+    conversation_id: UUID
     events: AsyncIterator[tuple[LoggedEvent, ...]]
     outcome: Callable[[], Awaitable[TurnOutcome]]
     repeated: bool
@@ -82,24 +87,34 @@ class AskQuestionHandler:
         - The agent answers no more turns in a minute than its plan says; a message that is only repeated is not counted.
         - A repeated idempotency key whose turn still runs is refused; a repeated client message id is followed.
         - A key that comes with a repeated client message id stands for that turn from then on.
+        - With `edit_of`, the earlier question and what came after it leave the current branch as soon as there is something of an answer.
 
-        Raises `InvalidInput`, `NotFound`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `RateLimited`,
+        Raises `InvalidInput`, `NotFound`, `NotInCurrentBranch`, `AgentNotPublished`, `TurnInProgress`, `QuotaExceeded`, `RateLimited`,
         `IdempotencyInProgress`, `IdempotencyKeyReused`,
         `ClientMessageIdReused`.
         """
-        question = self._question(command)
+        return await self.open(self._question(command), streamed=command.streamed)
+
+    async def open(self, question: Question, *, streamed: bool) -> AskedTurn:
+        """Open the question's turn and start it, or follow the one that was opened for it before; raises what asking raises."""
         try:
             opened = await self._open(question)
-        except (TurnAlreadyAsked, TurnInProgress, AgentNotPublished, RateLimited) as refused:  # the first answer stays, whatever comes
+        except (
+            TurnAlreadyAsked,
+            TurnInProgress,
+            NotInCurrentBranch,
+            AgentNotPublished,
+            RateLimited,
+        ) as refused:  # the first answer stays, whatever comes
             before = await self._asked_before(question)
             if before is not None:
                 return await self._again(question.asked_by, before)
             if isinstance(refused, TurnAlreadyAsked) and question.idempotency_key is not None:
                 raise IdempotencyInProgress from refused  # another request is just claiming the key, or its turn has just failed
             raise
-        running = self.running.start(opened, streamed=command.streamed)
+        running = self.running.start(opened, streamed=streamed)
         await asyncio.sleep(0)  # the turn begins now: the model is asked while the response is prepared
-        return AskedTurn(question.turn_id, running.stream.follow(), running.outcome, repeated=False)
+        return AskedTurn(question.turn_id, question.conversation_id, running.stream.follow(), running.outcome, repeated=False)
 
     def _question(self, command: AskQuestion) -> Question:
         content = command.content.strip()
@@ -112,19 +127,41 @@ class AskQuestionHandler:
         client_id = command.client_message_id
         if client_id is not None and not (1 <= len(client_id) <= MAXIMUM_CLIENT_ID_LENGTH and client_id.isprintable()):
             raise InvalidInput(FieldError("client_message_id", "invalid", f"must be 1 to {MAXIMUM_CLIENT_ID_LENGTH} printable characters"))
+        place = b"" if command.edit_of is None else command.edit_of.bytes
+        return self.question(
+            EarlierQuestion(conversation_id=command.conversation_id, message_id=new_id(), content=content),
+            asked_by=command.requested_by,
+            said=command.conversation_id.bytes + place + content.encode(),
+            branch_from=command.edit_of,
+            client_message_id=client_id,
+            idempotency_key=command.idempotency_key,
+        )
+
+    def question(
+        self,
+        message: EarlierQuestion,
+        *,
+        asked_by: Principal,
+        said: bytes,
+        branch_from: UUID | None,
+        client_message_id: str | None = None,
+        idempotency_key: RequestKey | None,
+    ) -> Question:
+        """Return the message as a question that is asked now; `said` is what a repetition of it says too."""
         now = self.clock.now()
         return Question(
             turn_id=new_id(),
-            message_id=new_id(),
-            conversation_id=command.conversation_id,
-            content=content,
-            asked_by=command.requested_by,
+            message_id=message.message_id,
+            conversation_id=message.conversation_id,
+            content=message.content,
+            asked_by=asked_by,
             asked_at=now,
             expires_at=now + self.turn_limit + self.grace,
             runner_id=self.running.runner_id,
-            digest=hashlib.sha256(command.conversation_id.bytes + content.encode()).digest(),
-            client_message_id=client_id,
-            idempotency_key=command.idempotency_key,
+            digest=hashlib.sha256(said).digest(),
+            client_message_id=client_message_id,
+            idempotency_key=idempotency_key,
+            branch_from=branch_from,
         )
 
     async def _open(self, question: Question) -> OpenedTurn:
@@ -169,4 +206,4 @@ class AskQuestionHandler:
                 continue
             return (await self.turns.get(caller, before.id)).outcome
 
-        return AskedTurn(before.id, events, outcome, repeated=True)
+        return AskedTurn(before.id, before.conversation_id, events, outcome, repeated=True)

@@ -27,6 +27,7 @@ from domains.conversational_ai.model.turn import (
     TurnTookTooLong,
 )
 from domains.conversational_ai.ports.generative_model import (
+    AnswerBegun,
     AnswerDelta,
     AnswerFinished,
     ChatMessage,
@@ -72,6 +73,7 @@ class _Progress:
     """What is known of the answer so far."""
 
     parts: list[str] = field(default_factory=list)
+    begun: AnswerBegun | None = None
     finished: AnswerFinished | None = None
     passages: Sequence[CitablePassage] = ()
     steps: dict[str, float] = field(default_factory=dict)
@@ -173,6 +175,10 @@ class Orchestrator:
             max_tokens=turn.agent.max_tokens,
             fallback=_fallback(turn, language),
             end_user=None,
+            fallbacks=() if turn.question.asked_by.sandbox else turn.agent.fallback_models,
+            top_p=turn.agent.top_p,
+            frequency_penalty=turn.agent.frequency_penalty,
+            presence_penalty=turn.agent.presence_penalty,
         )
 
     async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:
@@ -183,6 +189,8 @@ class Orchestrator:
                         text = _storable(event.text)
                         progress.parts.append(text)
                         stream.send("answer.delta", {"text": text})
+                    elif isinstance(event, AnswerBegun):
+                        progress.begun = event
                     else:
                         progress.finished = event
                         ended(
@@ -224,6 +232,8 @@ class Orchestrator:
             state=state,
             answer=answer,
             failure=failure,
+            question_id=turn.question.message_id,
+            branch_from=turn.question.branch_from,
             steps={name: round(seconds * 1000, 2) for name, seconds in progress.steps.items()},
             last_sequence=stream.last_sequence + (2 if complete else 1),
             ended_at=self.clock.now(),
@@ -283,20 +293,19 @@ class Orchestrator:
         if not text.strip():
             return None
         finished = progress.finished
-        asked = _model(turn)
-        model = finished.model if finished else asked
+        by = finished or progress.begun or AnswerBegun(_model(turn), "")
         if finished is not None:
             tokens_in, tokens_out, estimated = finished.tokens_in, finished.tokens_out, finished.estimated
         else:
             tokens_in, tokens_out, estimated = self.tokenizer.count(_prompt(progress.request)), self.tokenizer.count(text), True
-        price = self.model.price(asked)
+        price = self.model.price(by.model)
         return Answer(
             message_id=new_id(),
             content=text,
             citations=cite(text, progress.passages),
             usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
-            model=model,
-            provider=finished.provider if finished else "",
+            model=by.model,
+            provider=by.provider,
             complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason is FinishReason.STOP),
         )
 

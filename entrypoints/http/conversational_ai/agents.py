@@ -52,6 +52,9 @@ _PLAIN = (
     "fallback_message",
     "model",
     "temperature",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
     "max_tokens",
     "context_window",
     "escalation_threshold",
@@ -242,6 +245,8 @@ def _changes(data: AgentChangesBody) -> AgentChanges:
         given["languages"] = tuple(Language(code) for code in data.languages)
     if data.suggested_questions is not UNSET:
         given["suggested_questions"] = tuple(data.suggested_questions)
+    if data.fallback_models is not UNSET:
+        given["fallback_models"] = tuple(data.fallback_models)
     if data.tone is not UNSET:
         given["tone"] = Tone(data.tone)
     if data.retrieval is not UNSET:
@@ -255,6 +260,7 @@ def _settings(settings: AgentSettings) -> dict[str, Any]:
         **{name: getattr(settings, name) for name in _PLAIN},
         "languages": list(settings.languages),
         "suggested_questions": list(settings.suggested_questions),
+        "fallback_models": list(settings.fallback_models),
         "tone": settings.tone,
         "retrieval": RetrievalBody(passages=settings.retrieval_passages, cut_off=settings.retrieval_cut_off),
     }

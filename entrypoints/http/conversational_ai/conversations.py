@@ -38,6 +38,7 @@ from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.orchestrator import problem_fields
+from domains.conversational_ai.use_cases.regenerate_answer import RegenerateAnswer, RegenerateAnswerHandler
 from domains.conversational_ai.use_cases.start_conversation import StartConversation, StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurn, StopTurnHandler
 from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE, wire
@@ -110,15 +111,16 @@ async def get_conversation(
 
 @get("/conversations/{conversation_id:uuid}/messages", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
 @inject
-async def list_messages(
+async def list_messages(  # noqa: PLR0917 - passed by name
     conversation_id: FromPath[UUID],
     principal: NamedDependency[Principal],
     reading: FromDishka[ConversationReading],
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = 20,
+    branches: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter has a name
 ) -> MessageList:
-    """List a conversation's messages, oldest first."""
-    page = await reading.messages(principal, conversation_id, page_request(cursor, limit))
+    """List the messages of a conversation's current branch, oldest first; with `branches=true` also what left it."""
+    page = await reading.messages(principal, conversation_id, page_request(cursor, limit), branches=branches)
     items = [
         StoredMessageBody(
             id=m.id,
@@ -129,6 +131,8 @@ async def list_messages(
             turn_id=m.turn_id,
             complete=m.complete,
             created_at=m.created_at,
+            parent_id=m.parent_id,
+            current=m.current,
         )
         for m in page.items
     ]
@@ -153,21 +157,41 @@ async def ask(
 
     The turn goes on when the client leaves; `GET /turns/{id}/events` resumes its stream.
     """
-    key, streamed = key_of(request.headers), _wants_stream(request)
+    streamed = _wants_stream(request)
     asked = await handler(
         AskQuestion(
             conversation_id=conversation_id,
             content=data.content,
             client_message_id=data.client_message_id,
-            idempotency_key=None if key is None else RequestKey(key, request_digest(request.scope["path"], await request.body())),
+            idempotency_key=await _key(request),
+            edit_of=data.edit_of,
             streamed=streamed,
             requested_by=principal,
         )
     )
-    headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
-    if streamed:
-        return Stream(wire(asked.events), media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
-    return Response(await _whole(asked, conversation_id, headers), headers=headers, media_type="application/json")
+    return await _answer(asked, streamed=streamed)
+
+
+@post(
+    "/turns/{turn_id:uuid}/regenerate",
+    status_code=200,
+    opt={**requires(Permission.CONVERSATIONS_REPLY), OWN_IDEMPOTENCY: True},
+    tags=_TAGS,
+)
+@inject
+async def regenerate(
+    turn_id: FromPath[UUID],
+    request: Request[Principal, Any, Any],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[RegenerateAnswerHandler],
+) -> Response[Any]:
+    """Answer the question of a turn anew, as a turn of its own: as JSON or as server-sent events, like a message.
+
+    The new answer takes the place of the earlier one and of what came after it; they stay in the record.
+    """
+    streamed = _wants_stream(request)
+    asked = await handler(RegenerateAnswer(turn_id=turn_id, idempotency_key=await _key(request), streamed=streamed, requested_by=principal))
+    return await _answer(asked, streamed=streamed)
 
 
 @get("/turns/{turn_id:uuid}", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
@@ -196,6 +220,18 @@ async def stop_turn(turn_id: FromPath[UUID], principal: NamedDependency[Principa
     return _turn(await handler(StopTurn(turn_id=turn_id, requested_by=principal)))
 
 
+async def _key(request: Request[Principal, Any, Any]) -> RequestKey | None:
+    key = key_of(request.headers)
+    return None if key is None else RequestKey(key, request_digest(request.scope["path"], await request.body()))
+
+
+async def _answer(asked: AskedTurn, *, streamed: bool) -> Response[Any]:
+    headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
+    if streamed:
+        return Stream(wire(asked.events), media_type=MEDIA_TYPE, headers={**HEADERS, **headers})
+    return Response(await _whole(asked, headers), headers=headers, media_type="application/json")
+
+
 def _wants_stream(request: Request[Principal, Any, Any]) -> bool:
     accept = request.headers.get("accept", "").lower()
     return MEDIA_TYPE in accept and ("q=0" not in accept or not _refused(MEDIA_TYPE, accept))
@@ -217,7 +253,7 @@ def _last_event_id(request: Request[Principal, Any, Any]) -> int:
     return int(value)
 
 
-async def _whole(asked: AskedTurn, conversation_id: UUID, headers: Mapping[str, str]) -> TurnAnswer:
+async def _whole(asked: AskedTurn, headers: Mapping[str, str]) -> TurnAnswer:
     """Wait for the turn's end and return its answer. Raises the turn's problem, with `headers`, when it failed.
 
     The problem says when to send the request again where that asks anew; after a part of an answer it would only be told again.
@@ -230,7 +266,7 @@ async def _whole(asked: AskedTurn, conversation_id: UUID, headers: Mapping[str, 
         raise Unavailable("The turn's end is not known yet", headers=headers, retry_after=_LOOK_AGAIN_SECONDS)
     return TurnAnswer(
         turn_id=asked.turn_id,
-        conversation_id=conversation_id,
+        conversation_id=asked.conversation_id,
         status=outcome.state.value,
         message=_message(outcome.answer) if outcome.answer else None,
         usage=_usage(outcome.answer.usage) if outcome.answer else None,
@@ -299,6 +335,7 @@ route_handlers: list[ControllerRouterHandler] = [
     get_conversation,
     list_messages,
     ask,
+    regenerate,
     get_turn,
     turn_events,
     stop_turn,

@@ -138,6 +138,13 @@ def _may(connection: psycopg.Connection, table: TenantTable, privilege: str) -> 
     return found == (True,)
 
 
+def _updated_columns(connection: psycopg.Connection, table: TenantTable) -> list[str]:
+    """Return the columns that the app may update, of a table of which it may update some."""
+    allowed = "select has_column_privilege('luneo_app', %s, %s, 'update')"
+    place = f"{table.schema}.{table.name}"
+    return [c.name for c in table.columns if connection.execute(allowed, (place, c.name)).fetchone() == (True,)]
+
+
 def test_there_are_tables_to_try(tables: dict[str, TenantTable]) -> None:
     assert {"messaging.events", "governance.audit_entries"} <= set(tables)
 
@@ -165,9 +172,12 @@ def test_another_tenants_rows_cannot_be_updated_nor_ours_given_away(tables: dict
     for name, table in tables.items():
         if not _may(app, table, "update"):
             continue
-        tenant = sql.Identifier(table.tenant)
-        changed = app.execute(sql.SQL("update {} set {} = {} where {} = %s").format(table.identifier, tenant, tenant, tenant), (THEIRS,))
+        tenant, updated = sql.Identifier(table.tenant), _updated_columns(app, table)
+        some = sql.Identifier(updated[0])
+        changed = app.execute(sql.SQL("update {} set {} = {} where {} = %s").format(table.identifier, some, some, tenant), (THEIRS,))
         assert changed.rowcount == 0, f"{name} let us update another tenant's row"
+        if table.tenant not in updated:
+            continue
         with pytest.raises(errors.InsufficientPrivilege, match="row-level security"), app.transaction():
             app.execute(sql.SQL("update {} set {} = %s").format(table.identifier, tenant), (uuid4(),))
 

@@ -21,11 +21,14 @@ from domains.conversational_ai.model.turn import (
     TurnState,
 )
 from domains.conversational_ai.ports.generative_model import (
+    AnswerBegun,
     AnswerFinished,
     FinishReason,
     ModelAnsweredNonsense,
     ModelRefused,
     ModelTimedOut,
+    ModelUnavailable,
+    TokenPrice,
 )
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
@@ -100,6 +103,34 @@ class TestCompleted:
         [out] = of(await events(house.world.billing, house.caller), Metric.TOKENS_OUT)
         assert (out.quantity, out.cost_micro) == (500, 200_000)
 
+    async def test_an_answer_of_a_fallback_is_recorded_and_priced_as_that_models(self) -> None:
+        end = AnswerFinished(FinishReason.STOP, 1_000, 500, False, "local", "second")
+        agent = replace(answering_agent(), fallback_models=("local",))
+        house = await TurnHouse.make([AnswerBegun("local", "second"), "Nine euros.", end], agent=agent)
+        house.model.prices["local"] = TokenPrice("USD", 10_000_000, 20_000_000)
+        asked = await house.replica().ask(house.message())
+        await answered(asked)
+        assert house.model.requests[0].fallbacks == ("local",)
+        answer = (await house.record(asked.turn_id)).answer
+        assert answer is not None
+        assert (answer.model, answer.provider) == ("local", "second")
+        assert (answer.usage.cost_micros, answer.usage.currency) == (20_000, "USD")
+
+    async def test_the_part_that_a_fallback_said_before_it_broke_off_is_priced_as_its_own(self) -> None:
+        house = await TurnHouse.make([AnswerBegun("local", "second"), "Nine ", ModelUnavailable()])
+        house.model.prices["local"] = TokenPrice("USD", 0, 20_000_000)
+        asked = await house.replica().ask(house.message())
+        assert names(await answered(asked))[-1] == "turn.failed"
+        answer = (await house.record(asked.turn_id)).answer
+        assert answer is not None
+        assert (answer.model, answer.provider, answer.complete) == ("local", "second", False)
+        assert (answer.usage.cost_micros, answer.usage.currency) == (20, "USD")
+
+    async def test_a_sandbox_key_never_falls_back_to_a_model_that_costs_money(self) -> None:
+        house = await TurnHouse.make(["Nine."], agent=replace(answering_agent(), fallback_models=("scripted-2",)), sandbox=True)
+        await answered(await house.replica().ask(house.message()))
+        assert (house.model.requests[0].model, house.model.requests[0].fallbacks) == ("local", ())
+
     @pytest.mark.parametrize("reason", [FinishReason.LENGTH, FinishReason.CONTENT_FILTER])
     async def test_an_answer_that_was_cut_off_is_marked(self, reason: FinishReason) -> None:
         house = await TurnHouse.make(["Nine eu", AnswerFinished(reason, 10, 5, False, "scripted", "tests")])
@@ -127,6 +158,7 @@ class TestCompleted:
         assert request.instructions == "Help visitors.\n\nBe brief.\n\nTone: friendly."
         assert (request.question, request.messages, request.model) == ("How much is Pro?", (), "scripted")
         assert (request.temperature, request.max_tokens, request.fallback) == (0.3, 500, "I do not know.")
+        assert (request.top_p, request.frequency_penalty, request.presence_penalty) == (0.9, -0.5, 0.25)
         assert [p.text for p in request.passages] == [passage().text], "what is below the cut-off is not shown"
         assert passage().text not in request.instructions
         assert house.retrieval.asked == [(house.caller.tenant, (BASE,), "How much is Pro?")]

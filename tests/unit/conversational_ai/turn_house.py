@@ -18,6 +18,7 @@ from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuest
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.orchestrator import Orchestrator
+from domains.conversational_ai.use_cases.regenerate_answer import RegenerateAnswerHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from domains.conversational_ai.use_cases.stop_turn import StopTurnHandler
 from shared_kernel.principal import Principal
@@ -51,6 +52,7 @@ class Replica:
     stop: StopTurnHandler
     running: RunningTurns
     orchestrator: Orchestrator
+    regenerate: RegenerateAnswerHandler
 
 
 async def at_once(_: float) -> None:
@@ -122,7 +124,9 @@ class TurnHouse:
         follow = FollowTurnHandler(turns, self.log, running)
         rate = AgentRate(InMemoryConversationAgents(self.kept), self.world.billing.entitlements, self.rate_limits, now=self.seconds)
         ask = AskQuestionHandler(turns, running, self.world.billing.quotas, follow, self.clock, rate, turn_limit=LIMIT, grace=GRACE)
-        return Replica(ask, follow, StopTurnHandler(turns, running, self.signals), running, orchestrator)
+        return Replica(
+            ask, follow, StopTurnHandler(turns, running, self.signals), running, orchestrator, RegenerateAnswerHandler(turns, ask)
+        )
 
     def sweeper(self) -> FailAbandonedTurnsHandler:
         """Return what fails abandoned turns."""

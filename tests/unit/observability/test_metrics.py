@@ -19,6 +19,9 @@ def test_each_figure_is_rendered() -> None:
     metrics.turn_step_took("retrieval", 0.01)
     metrics.turn_ended("completed")
     metrics.tokens_used(tokens_in=10, tokens_out=5, estimated=True)
+    metrics.model_circuit_is("openai", "half_open")
+    metrics.model_fell_back("gpt-5", "local")
+    metrics.model_retry_refused("openai")
     metrics.rate_limited("login")
     metrics.rate_limit_fell_back()
     metrics.relay_lags(1.5)
@@ -31,11 +34,13 @@ def test_each_figure_is_rendered() -> None:
     assert sample(metrics, "luneo_http_request_seconds_count", method="GET", route="/agents/{id}", status="200") == 1
     assert sample(metrics, "luneo_model_tokens_total", direction="in", estimated="true") == 10
     assert 0 < (sample(metrics, "luneo_audit_seal_lag_seconds") or 0) < 60
+    assert sample(metrics, "luneo_model_circuit_open", provider="openai") == 0.5
+    assert sample(metrics, "luneo_model_fallbacks_total", model="gpt-5", fallback="local") == 1
     assert sample(metrics, "luneo_dead_letters") == 2
     assert sample(metrics, "luneo_redis_up") == 0
     families = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
     ours = {name for name in families if name.startswith("luneo_")}
-    assert len(ours) == 13
+    assert len(ours) == 16
     assert "process_resident_memory_bytes" in families
 
 
