@@ -230,13 +230,17 @@ def test_a_leftover_that_outlived_a_killed_supervisor_is_stopped_at_the_next_sta
 
 
 def test_leftovers_are_stopped_in_reverse_before_the_first_is_started_again(tmp_path: Path, supervisor: Supervisor) -> None:
-    deaf = WELL_BEHAVED.replace("def stop(*_):", "def stop(*_):\n    if not (folder / 'again').exists(): return")
+    deaf = WELL_BEHAVED.replace(
+        "def stop(*_):",
+        "def stop(*_):\n    if not (folder / 'again').exists():\n        (folder / f'{name}.heard').touch()\n        return",
+    )
     with subprocess.Popen([sys.executable, "-c", SUPERVISING, tmp_path, deaf], stdout=subprocess.PIPE, text=True) as supervising:
         assert supervising.stdout is not None
         assert supervising.stdout.readline() == "ready\n"
         supervising.kill()
     survivors = [mark for mark in (ProcessMark.of(pid_of(tmp_path, name)) for name in ("one", "two")) if mark is not None]
     assert len(survivors) == 2
+    assert wait_until(lambda: all((tmp_path / f"{name}.heard").exists() for name in ("one", "two")), 20), "both hear that their parent died"
     (tmp_path / "again").touch()
     alive_at_start: list[bool] = []
     one = child(tmp_path, "one")
