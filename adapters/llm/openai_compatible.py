@@ -247,15 +247,16 @@ class OpenAICompatibleModel:
     async def _begun(self, body: bytes, deadline: float, *, hurried: bool) -> "_Answer":
         """Return an answer that has its first text, or its whole body without any, trying again where that may help."""
         self._retry_budget.requested()
+        wait_before_retry = self._wait_before_retry(deadline, hurried=hurried)
         try:
             return await self._attempt(body, deadline)  # most often that is all, and the machinery of tries costs more than the request
         except ModelError as error:
-            wait = self._retries > 0 and self._wait_before_retry(deadline, hurried=hurried)(error)
+            wait = wait_before_retry(error)
             if wait is False:
                 raise
             await asyncio.sleep(wait if wait is not True else random.uniform(_FIRST_WAIT_SECONDS, 2 * _FIRST_WAIT_SECONDS))  # noqa: S311 - jitter
         async for attempt in stamina.retry_context(
-            on=self._wait_before_retry(deadline, hurried=hurried),
+            on=wait_before_retry,
             attempts=self._retries,
             timeout=self._total_timeout,
             wait_initial=_FIRST_WAIT_SECONDS,
@@ -268,14 +269,17 @@ class OpenAICompatibleModel:
 
     def _wait_before_retry(self, deadline: float, *, hurried: bool) -> Callable[[Exception], bool | float]:
         longest = min(self._longest_retry_after, _HURRIED_SECONDS) if hurried else self._longest_retry_after
+        left = self._retries
 
         def wait(error: Exception) -> bool | float:
-            if not isinstance(error, ModelError) or not error.retryable or (hurried and isinstance(error, ModelTimedOut)):
+            nonlocal left
+            if left == 0 or not isinstance(error, ModelError) or not error.retryable or (hurried and isinstance(error, ModelTimedOut)):
                 return False
             asked = error.extra.get("retry_after")
             seconds = max(asked, 0.001) if isinstance(asked, float) else 0.0
             if seconds > longest or asyncio.get_running_loop().time() + seconds >= deadline or not self._retry_budget.takes():
                 return False
+            left -= 1
             return seconds or True
 
         return wait

@@ -119,13 +119,18 @@ class TurnAnswer(Response, frozen=True):
 
 
 class TurnBody(Response, frozen=True):
-    """A turn as it is stored: `status` is `running`, `completed`, `stopped` or `failed`; `steps` are milliseconds by step."""
+    """A turn as it is stored: `status` is `running`, `completed`, `stopped` or `failed`; `steps` are milliseconds by step.
+
+    `model` and `provider` are who answered: the agent's model or one of its fallbacks.
+    """
 
     turn_id: UUID
     conversation_id: UUID
     status: str
     message: MessageBody | None
     usage: UsageBody | None
+    model: str | None
+    provider: str | None
     problem: "TurnProblem | None"
     steps: dict[str, float]
     started_at: datetime

@@ -98,6 +98,7 @@ async def test_as_json(site: Site) -> None:
     assert set(body["usage"]["cost"]) == {"amount", "currency"}
     stored = (await shop.owner("GET", f"/turns/{body['turn_id']}")).json()
     assert (stored["status"], stored["message"], stored["usage"], stored["problem"]) == ("completed", message, body["usage"], None)
+    assert (stored["model"], stored["provider"]) == ("scripted", "scripted")
     listed = (await shop.owner("GET", f"/conversations/{shop.conversation_id}/messages")).json()["items"]
     assert [m["role"] for m in listed] == ["user", "assistant", "user", "assistant"]
     assert (listed[-1]["content"], listed[-1]["citations"], listed[-1]["complete"]) == (message["content"], message["citations"], True)

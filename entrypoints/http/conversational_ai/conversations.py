@@ -322,6 +322,8 @@ def _turn(record: TurnRecord) -> TurnBody:
         status=record.state.value,
         message=_message(answer) if answer else None,
         usage=_usage(answer.usage) if answer else None,
+        model=answer.model if answer else None,
+        provider=answer.provider if answer else None,
         problem=msgspec.convert(problem_fields(failure), TurnProblem) if failure else None,
         steps=dict(record.steps),
         started_at=record.started_at,
