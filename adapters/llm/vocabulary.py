@@ -5,31 +5,14 @@ support questions are about is brought to one concept across both languages, so 
 """
 
 import re
-import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-_WORD: Final = re.compile(r"[^\W_]+")
-_LIGATURES: Final = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
-_SHORTEST_STEM: Final = 4
+from domains.conversational_ai.model.words import STOP_WORDS, folded
 
-_STOP_WORDS: Final = frozenset(
-    """
-    a ai aie ais alors apres as assez au aucun aura aussi autre autres aux avant avec avez avoir avons bien bonjour bonsoir c ca car ce
-    ceci cela celle celui ces cet cette ceux chaque chez ci comme comment concernant d dans de depuis des dire dis dit dites doit dois
-    doivent donc dont du elle elles en encore entre es est et etait etes etre eu faire fais fait faites faut font ici il ils j je jusqu
-    l la le les leur leurs lorsqu lui m ma mais me merci mes moi mon n ne ni nos notre nous on ont ou par parce parle parler parlez pas
-    pendant permet peu peut peux peuvent plait plus pour pourquoi pourrais pouvez pouvoir pourriez puis puisqu qu quand que quel quelle
-    quelles quels qui quoi s sa sais savez savoir se sera ses si sil soit son sont sous souhaite suis sur svp t ta te tes toi ton tous
-    tout toute toutes tres tu un une va vais veux veut vos votre voudrais voulez vous vraiment y about above after again all also am an
-    and any are aren as at be because been before being below between both but by can cannot could did do does doesn doing don during
-    each few for from get give had has have having he hello her here hers hey hi him his how i if in into is isn it its just know let ll
-    may me might more most much must my need no nor not of off on once only or other our out over own please re same shall she should so
-    some such tell than thank thanks that the their them then there these they this those through to too under until up us ve very want
-    was we were what when where which while who whom why will with would you your
-    """.split()  # noqa: SIM905 - a list of words reads as words
-)
+_WORD: Final = re.compile(r"[^\W_]+")
+_SHORTEST_STEM: Final = 4
 
 _ENDINGS: Final = tuple(
     sorted(
@@ -87,14 +70,6 @@ _CONCEPTS: Final = (
 )
 
 
-def folded(text: str) -> str:
-    """Return `text` in lower case without accents."""
-    decomposed = unicodedata.normalize("NFKD", text.lower().translate(_LIGATURES))
-    if decomposed.isascii():
-        return decomposed
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
-
-
 def words(text: str) -> list[str]:
     """Return all words of `text`, folded; an elided article is a word of its own."""
     return _WORD.findall(folded(text))
@@ -112,7 +87,7 @@ _CONCEPT_OF: Final = {word: f"={group.split(maxsplit=1)[0]}" for group in _CONCE
 
 @lru_cache(maxsize=16_384)
 def _term(word: str) -> str | None:
-    if word in _STOP_WORDS or (len(word) == 1 and not word.isdigit()):
+    if word in STOP_WORDS or (len(word) == 1 and not word.isdigit()):
         return None
     return _CONCEPT_OF.get(word) or _stripped(word)
 

@@ -37,6 +37,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "qdrant_client": ("adapters.qdrant_index",),
     "qdrant_edge": ("adapters.embedded",),
     "redis": ("adapters.redis_store", "adapters.messaging"),
+    "snowballstemmer": ("adapters.text_analysis",),
     "sqlalchemy": ("adapters.postgres",),
     "uvicorn": ("entrypoints.http", "entrypoints.cli", "adapters.embedded"),
     "uvloop": ("entrypoints", "adapters.embedded"),
