@@ -454,8 +454,20 @@ def _prefetches(body: Mapping[str, Json]) -> list[edge.Prefetch] | None:
 def _search_parameters(body: Mapping[str, Json]) -> edge.SearchParams | None:
     if "params" not in body:
         return None
-    value = _fields(body["params"], "params", {"hnsw_ef", "exact", "indexed_only"})
-    return edge.SearchParams(hnsw_ef=value.get("hnsw_ef"), exact=value.get("exact", False), indexed_only=value.get("indexed_only", False))
+    value = _fields(body["params"], "params", {"hnsw_ef", "exact", "indexed_only", "idf"})
+    return edge.SearchParams(
+        hnsw_ef=value.get("hnsw_ef"),
+        exact=value.get("exact", False),
+        indexed_only=value.get("indexed_only", False),
+        idf=_idf(value["idf"]) if "idf" in value else None,
+    )
+
+
+def _idf(value: Json) -> edge.IdfParams:
+    """Read over which points the rarity of words is counted: all, or those of a filter."""
+    if value == "global":
+        return edge.IdfParams()
+    return edge.IdfParams(corpus=_filter(_fields(value, "idf", {"corpus"}).get("corpus")))
 
 
 def _payload_selection(body: Mapping[str, Json], *, default: bool) -> EdgeValue:

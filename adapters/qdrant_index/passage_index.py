@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.ports.passage_index import PassageMatch, PassageVector
 from shared_kernel.errors import Unavailable
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS = 5
 _BATCH = 256  # points per request: 384 numbers each are about 2 MB of JSON
 _CONNECTIONS = 32
+_LAYOUT = 2  # of the points of a collection: 1 had one nameless vector, 2 has a dense and a sparse one
+_DENSE, _SPARSE = "dense", "words"
 _KEYWORD_FIELDS = ("knowledge_base_id", "source_id")
 _CONFLICT, _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 409, 404, 401, 403, 429, 500
 
@@ -28,13 +31,15 @@ _CONFLICT, _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 409
 class QdrantPassageIndex:
     """The port `PassageIndex` on a Qdrant server, or on the local vector server, which speaks the same.
 
+    The collection's name ends with the version of its layout: one of an earlier version of this product is left alone, its passages are
+    not found, and whoever renews outdated knowledge puts them into this one.
     One client with kept-alive connections, made on the event loop that first uses it and closed by `close` on the same loop.
     """
 
     def __init__(self, url: str, api_key: str | None, collection: str = "passages", dimension: int = 384) -> None:
         self._url = url
         self._api_key = api_key
-        self._collection = collection
+        self._collection = f"{collection}-v{_LAYOUT}"
         self._dimension = dimension
         self._connecting = asyncio.Lock()
         self._client: AsyncQdrantClient | None = None
@@ -45,9 +50,12 @@ class QdrantPassageIndex:
         models = _models()
         with _failures() as failures:
             if not await client.collection_exists(self._collection):
-                vectors = models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
+                dense = models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
+                sparse = models.SparseVectorParams(modifier=models.Modifier.IDF)
                 with failures.ignoring(_CONFLICT):  # another process was faster
-                    await client.create_collection(self._collection, vectors_config=vectors)
+                    await client.create_collection(
+                        self._collection, vectors_config={_DENSE: dense}, sparse_vectors_config={_SPARSE: sparse}
+                    )
             tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
             await client.create_payload_index(self._collection, "organization_id", tenant)
             for field in _KEYWORD_FIELDS:
@@ -66,7 +74,7 @@ class QdrantPassageIndex:
         points = [
             models.PointStruct(
                 id=str(entry.passage_id),
-                vector=[float(number) for number in entry.vector],
+                vector={_DENSE: [float(number) for number in entry.vector], _SPARSE: _sparse(entry.weights)},
                 payload={
                     "organization_id": str(organization_id),
                     "knowledge_base_id": str(entry.knowledge_base_id),
@@ -81,26 +89,41 @@ class QdrantPassageIndex:
                 await client.upsert(self._collection, points[start : start + _BATCH], wait=True, update_filter=own)
 
     async def search(
-        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], limit: int
+        self,
+        organization_id: UUID,
+        knowledge_base_ids: Sequence[UUID],
+        vector: Sequence[float],
+        weights: TermWeights,
+        limit: int,
     ) -> list[PassageMatch]:
-        """Return the nearest passages of these knowledge bases."""
+        """Return the nearest passages of these knowledge bases, and those with the most telling words.
+
+        One call with two queries: each takes both lists of candidates and scores all of them, one by vectors, one by words.
+        """
         self._check(vector)
         if not knowledge_base_ids:
             return []
         client = await self._connected()
         models = _models()
         bases = models.FieldCondition(key="knowledge_base_id", match=models.MatchAny(any=[str(each) for each in knowledge_base_ids]))
+        searched = models.Filter(must=[_is("organization_id", organization_id), bases])
+        rarity = models.SearchParams(idf=models.IdfCorpusParams(corpus=searched))
+        near: dict[str, Any] = {"query": [float(number) for number in vector], "using": _DENSE}
+        worded: dict[str, Any] = {"query": _sparse(weights), "using": _SPARSE, "params": rarity}
+        each = [near, worded] if weights else [near]
+        candidates = [models.Prefetch(**one, filter=searched, limit=limit) for one in each]
+        requests = [models.QueryRequest(**one, prefetch=candidates, limit=len(each) * limit, with_payload=["source_id"]) for one in each]
         with _failures():
-            found = await client.query_points(
-                self._collection,
-                query=[float(number) for number in vector],
-                query_filter=models.Filter(must=[_is("organization_id", organization_id), bases]),
-                limit=limit,
-                with_payload=["source_id"],
-            )
+            dense, *sparse = await client.query_batch_points(self._collection, requests)
+        by_words = {point.id: point.score for points in sparse for point in points.points}
         return [
-            PassageMatch(passage_id=UUID(str(point.id)), source_id=UUID((point.payload or {})["source_id"]), score=point.score)
-            for point in found.points
+            PassageMatch(
+                passage_id=UUID(str(point.id)),
+                source_id=UUID((point.payload or {})["source_id"]),
+                dense=point.score,
+                sparse=by_words.get(point.id, 0.0),
+            )
+            for point in dense.points
         ]
 
     async def remove_source(self, organization_id: UUID, source_id: UUID, *, except_version: int | None = None) -> None:
@@ -169,6 +192,10 @@ class QdrantPassageIndex:
 @functools.cache
 def _models() -> Any:  # noqa: ANN401 - the module of the client's types, imported late
     return importlib.import_module("qdrant_client.models")
+
+
+def _sparse(weights: TermWeights) -> Any:  # noqa: ANN401 - a type of the late import
+    return _models().SparseVector(indices=list(weights.numbers), values=list(weights.weights))
 
 
 def _is(field: str, value: UUID) -> Any:  # noqa: ANN401 - a type of the late import

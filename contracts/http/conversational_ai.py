@@ -265,17 +265,30 @@ class SearchBody(Request, frozen=True):
     limit: int = 10
 
 
+class PassageScores(Response, frozen=True):
+    """How a passage came to its place.
+
+    `dense` is its similarity to the query in meaning (cosine), `sparse` the score of the words they share (BM25, 0 for none), `fused` the
+    weighted sum of both as standard scores among this query's candidates: passages are ordered by it.
+    """
+
+    dense: float
+    sparse: float
+    fused: float
+
+
 class FoundPassageBody(Response, frozen=True):
-    """A passage with its similarity to the query (cosine; higher is nearer). `title` is its source's name."""
+    """A passage with its similarity to the query (cosine), which an agent's cut-off is about. `title` is its source's name."""
 
     text: str
     score: float
     source_id: UUID
     title: str
     locator: LocatorBody
+    scores: PassageScores
 
 
 class SearchResult(Response, frozen=True):
-    """Passages, the nearest first, without a cut-off."""
+    """Passages, the best first, without a cut-off."""
 
     items: list[FoundPassageBody]

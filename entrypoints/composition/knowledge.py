@@ -1,6 +1,6 @@
 """Agents and knowledge."""
 
-from dishka import Provider, Scope, provide
+from dishka import AnyOf, Provider, Scope, provide
 
 from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
@@ -8,7 +8,7 @@ from adapters.postgres.database import Database
 from adapters.postgres.unit_of_work import UnitsOfWork
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
-from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading
+from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, PassageReading
 from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgentHandler
@@ -22,6 +22,7 @@ from domains.conversational_ai.use_cases.edit_agent import EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
+from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.publish_agent import PublishAgentHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHandler
@@ -48,6 +49,7 @@ class KnowledgeProvider(Provider):
     index_source = provide(IndexSource)
     forget_source = provide(ForgetSource)
     forget_base = provide(ForgetKnowledgeBase)
+    passage_vectors = provide(PassageVectors)
     retrieval = provide(RetrievePassages, provides=Retrieval)
 
     @provide
@@ -60,7 +62,7 @@ class KnowledgeProvider(Provider):
         """Readers of agents."""
         return PostgresAgentReading(database)
 
-    @provide
-    def knowledge_reading(self, database: Database) -> KnowledgeReading:
+    @provide(provides=AnyOf[KnowledgeReading, PassageReading])
+    def knowledge_reading(self, database: Database) -> PostgresKnowledgeReading:
         """Readers of knowledge."""
         return PostgresKnowledgeReading(database)

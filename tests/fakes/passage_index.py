@@ -1,9 +1,11 @@
 """The passage index in a dictionary."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.ports.passage_index import PassageMatch, PassageVector
 
 
@@ -26,15 +28,30 @@ class InMemoryPassageIndex:
                 self._entries[entry.passage_id] = (organization_id, entry)
 
     async def search(
-        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], limit: int
+        self,
+        organization_id: UUID,
+        knowledge_base_ids: Sequence[UUID],
+        vector: Sequence[float],
+        weights: TermWeights,
+        limit: int,
     ) -> list[PassageMatch]:
         self._check(vector)
+        searched = [e for owner, e in self._entries.values() if owner == organization_id and e.knowledge_base_id in knowledge_base_ids]
+        having = Counter(number for entry in searched for number in entry.weights.numbers)
+        rarity = {number: math.log(1 + (len(searched) - n + 0.5) / (n + 0.5)) for number, n in having.items()}
         matches = [
-            PassageMatch(passage_id=entry.passage_id, source_id=entry.source_id, score=_cosine(vector, entry.vector))
-            for owner, entry in self._entries.values()
-            if owner == organization_id and entry.knowledge_base_id in knowledge_base_ids
+            PassageMatch(
+                passage_id=entry.passage_id,
+                source_id=entry.source_id,
+                dense=_cosine(vector, entry.vector),
+                sparse=_product(weights, entry.weights, rarity),
+            )
+            for entry in searched
         ]
-        return sorted(matches, key=lambda match: match.score, reverse=True)[:limit]
+        nearest = sorted(matches, key=lambda match: match.dense, reverse=True)
+        by_words = sorted((m for m in matches if m.sparse), key=lambda match: match.sparse, reverse=True)
+        chosen = {match.passage_id for match in (*nearest[:limit], *by_words[:limit])}
+        return [match for match in nearest if match.passage_id in chosen]
 
     async def remove_source(self, organization_id: UUID, source_id: UUID, *, except_version: int | None = None) -> None:
         self._entries = {
@@ -61,3 +78,12 @@ class InMemoryPassageIndex:
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
     lengths = math.hypot(*one) * math.hypot(*other)
     return sum(a * b for a, b in zip(one, other, strict=True)) / lengths if lengths else 0.0
+
+
+def _product(question: TermWeights, passage: TermWeights, rarity: Mapping[int, float]) -> float:
+    found = dict(zip(passage.numbers, passage.weights, strict=True))
+    return sum(
+        weight * rarity[number] * found[number]
+        for number, weight in zip(question.numbers, question.weights, strict=True)
+        if number in found
+    )

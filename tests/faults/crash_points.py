@@ -24,6 +24,7 @@ from adapters.postgres.messaging.deliveries import ClaimedDelivery, RelayedDeliv
 from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.model.turn import OpenedTurn, Question, TurnEnd, TurnRecord
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.generative_model import AnswerDelta, AnswerFinished, GenerativeModel, ModelRequest, TokenPrice
@@ -177,9 +178,14 @@ class DoomedIndex:
         await self._plan.come_to("upsert.after")
 
     async def search(
-        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], limit: int
+        self,
+        organization_id: UUID,
+        knowledge_base_ids: Sequence[UUID],
+        vector: Sequence[float],
+        weights: TermWeights,
+        limit: int,
     ) -> list[PassageMatch]:
-        return await self._index.search(organization_id, knowledge_base_ids, vector, limit)
+        return await self._index.search(organization_id, knowledge_base_ids, vector, weights, limit)
 
     async def remove_source(self, organization_id: UUID, source_id: UUID, *, except_version: int | None = None) -> None:
         await self._index.remove_source(organization_id, source_id, except_version=except_version)

@@ -214,6 +214,8 @@ async def test_knowledge_is_added_indexed_searched_and_deleted(site: Site) -> No
     assert [s["type"] for s in (await ada("GET", sources)).json()["items"]] == ["qa", "text"]
     found = (await ada("POST", f"/knowledge-bases/{base['id']}/search", {"query": "puffy clouds", "limit": 1})).json()["items"]
     assert [(f["text"], f["source_id"], f["title"]) for f in found] == [(TEXT["content"], source["id"], "Clouds")]
+    scores = found[0]["scores"]
+    assert (scores["dense"], scores["sparse"] > 0, set(scores)) == (found[0]["score"], True, {"dense", "sparse", "fused"})
     assert found[0]["locator"] == {"heading": "Clouds", "start": 0, "end": len(TEXT["content"])}
     agent = await ada.made("/agents", {"name": "Aide"})
     attached = await ada("PUT", f"/agents/{agent['id']}/knowledge-bases", {"knowledge_base_ids": [base["id"]]})

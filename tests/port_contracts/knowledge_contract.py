@@ -19,6 +19,7 @@ from contracts.conversational_ai.events import KnowledgeBaseDeleted, KnowledgeSo
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
 from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
+from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
@@ -35,6 +36,7 @@ from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentH
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH, IndexSource
+from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
@@ -45,6 +47,7 @@ from shared_kernel.identifiers import new_id
 from shared_kernel.pagination import PageRequest
 from shared_kernel.principal import Principal
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.fakes.text_analysis import InMemoryTextAnalysis
 
 CONSUMERS: Mapping[type[Event], str] = {
     KnowledgeSourceAdded: "conversational_ai.index_source",
@@ -85,9 +88,14 @@ class ObservedIndex:
             await self.after_upsert(len(self.upserts))
 
     async def search(
-        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], limit: int
+        self,
+        organization_id: UUID,
+        knowledge_base_ids: Sequence[UUID],
+        vector: Sequence[float],
+        weights: TermWeights,
+        limit: int,
     ) -> list[PassageMatch]:
-        return await self.inner.search(organization_id, knowledge_base_ids, vector, limit)
+        return await self.inner.search(organization_id, knowledge_base_ids, vector, weights, limit)
 
     async def remove_source(self, organization_id: UUID, source_id: UUID, *, except_version: int | None = None) -> None:
         await self.inner.remove_source(organization_id, source_id, except_version=except_version)
@@ -125,6 +133,7 @@ class KnowledgeHouse:
         self.agents, self.knowledge = agents, knowledge
         self.index = ObservedIndex(index)
         self.embeddings = InMemoryEmbeddings()
+        self.vectors = PassageVectors(self.embeddings, InMemoryTextAnalysis())
         self.create_agent = CreateAgentHandler(transactions, quotas, MODELS, clock)
         self.edit_agent = EditAgentHandler(transactions, MODELS, clock)
         self.publish_agent = PublishAgentHandler(transactions, MODELS, clock)
@@ -136,10 +145,10 @@ class KnowledgeHouse:
         self.delete_base = DeleteKnowledgeBaseHandler(transactions, quotas, clock)
         self.add_source = AddKnowledgeSourceHandler(transactions, quotas, clock)
         self.delete_source = DeleteKnowledgeSourceHandler(transactions, quotas, clock)
-        self.retrieval = RetrievePassages(self.embeddings, self.index, knowledge)
+        self.retrieval = RetrievePassages(self.vectors, self.index, knowledge)
         self.search = SearchKnowledgeHandler(knowledge, self.retrieval)
         self.demo = CreateDemoAgentHandler(transactions, quotas, MODELS, clock)
-        self.index_source = IndexSource(transactions, self.embeddings, self.index, clock)
+        self.index_source = IndexSource(transactions, self.vectors, self.index, clock)
         self.forget_source = ForgetSource(transactions, self.index)
         self.forget_base = ForgetKnowledgeBase(transactions, self.index)
 
@@ -492,6 +501,29 @@ class KnowledgeContract:
         with pytest.raises(Unavailable):
             await house.work(principal)
         assert (await house.knowledge.source(principal, base.id, source.id)).status is SourceStatus.FAILED
+
+    async def test_a_search_shows_the_score_of_each_stage(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        for text in ("Snow is cold.", "Ice is colder.", "Rain is wet."):
+            await house.source(principal, base.id, TextContent(text))
+        await house.work(principal)
+        query = SearchKnowledge(knowledge_base_id=base.id, query="Why is snow cold?", requested_by=principal)
+        best, *others = await house.search(query)
+        assert (best.text, best.number) == ("Snow is cold.", 1)
+        assert -1 <= best.score <= 1 < best.sparse
+        assert [p.sparse for p in others] == [0, 0]
+        assert [p.fused for p in (best, *others)] == sorted((p.fused for p in (best, *others)), reverse=True)
+        assert best.score > max(p.score for p in others)
+
+    async def test_what_is_too_far_in_meaning_is_left_out_whatever_its_words(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        await house.source(principal, base.id, TextContent("Snow is cold."))
+        await house.work(principal)
+        (found,) = await house.retrieval.passages(principal.tenant, [base.id], "snow", limit=5, cut_off=-1)
+        for cut_off, expected in ((found.score - 0.01, 1), (found.score + 0.01, 0)):
+            assert len(await house.retrieval.passages(principal.tenant, [base.id], "snow", limit=5, cut_off=cut_off)) == expected
 
     async def test_a_deleted_source_is_not_found_from_that_moment(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")

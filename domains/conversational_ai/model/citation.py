@@ -24,7 +24,11 @@ class Locator:
 
 @dataclass(frozen=True, slots=True)
 class CitablePassage:
-    """A retrieved passage under the number that an answer cites it by."""
+    """A retrieved passage under the number that an answer cites it by.
+
+    `score` is its similarity to the question in meaning, `sparse` the score of the words they share, and `fused` that of both, by which the
+    passages of one question are ordered.
+    """
 
     number: int
     passage_id: UUID
@@ -33,6 +37,8 @@ class CitablePassage:
     text: str
     locator: Locator
     score: float
+    sparse: float = 0.0
+    fused: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,21 @@ class FoundPassage:
     language: KnowledgeLanguage
 
 
-class KnowledgeReading(Protocol):
+class PassageReading(Protocol):
+    """Reads the passages that may be shown."""
+
+    async def passages(
+        self, organization_id: UUID, passage_ids: Sequence[UUID], *, knowledge_base_ids: Collection[UUID], embedding_model: str
+    ) -> Mapping[UUID, FoundPassage]:
+        """Return those of the passages that may be shown, by id, in one round trip.
+
+        Left out are those of other organisations and other bases, of sources or bases that are deleted, of content that is not the source's
+        whole and current one, and those that another model embedded.
+        """
+        ...
+
+
+class KnowledgeReading(PassageReading, Protocol):
     """Reads knowledge for the principal's organisation. What was deleted is never among it."""
 
     async def bases(self, principal: Principal, page: PageRequest) -> Page[KnowledgeBaseRow]:
@@ -117,14 +131,4 @@ class KnowledgeReading(Protocol):
 
     async def source(self, principal: Principal, base_id: UUID, source_id: UUID) -> KnowledgeSourceRow:
         """Return one source of a base. Raises `NotFound`."""
-        ...
-
-    async def passages(
-        self, organization_id: UUID, passage_ids: Sequence[UUID], *, knowledge_base_ids: Collection[UUID], embedding_model: str
-    ) -> Mapping[UUID, FoundPassage]:
-        """Return those of the passages that may be shown, by id, in one round trip.
-
-        Left out are those of other organisations and other bases, of sources or bases that are deleted, of content that is not the source's
-        whole and current one, and those that another model embedded.
-        """
         ...

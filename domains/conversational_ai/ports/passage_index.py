@@ -1,29 +1,37 @@
-"""Passages of knowledge, found by the nearness of their vectors."""
+"""Passages of knowledge, found by the nearness of their vectors and by their words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from domains.conversational_ai.model.term_weights import TermWeights
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassageVector:
-    """A passage's vector and where the passage belongs: one version of one source of one knowledge base."""
+    """A passage's vector, its words and where the passage belongs: one version of one source of one knowledge base."""
 
     passage_id: UUID
     knowledge_base_id: UUID
     source_id: UUID
     source_version: int
     vector: Sequence[float]
+    weights: TermWeights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassageMatch:
-    """A passage found; `score` is the cosine similarity to the question, 1.0 for the same direction."""
+    """A passage found.
+
+    `dense` is the cosine similarity to the question, 1.0 for the same direction. `sparse` is the BM25 score of the words they share,
+    0.0 for none.
+    """
 
     passage_id: UUID
     source_id: UUID
-    score: float
+    dense: float
+    sparse: float
 
 
 class PassageIndex(Protocol):
@@ -46,10 +54,17 @@ class PassageIndex(Protocol):
         ...
 
     async def search(
-        self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], vector: Sequence[float], limit: int
+        self,
+        organization_id: UUID,
+        knowledge_base_ids: Sequence[UUID],
+        vector: Sequence[float],
+        weights: TermWeights,
+        limit: int,
     ) -> list[PassageMatch]:
-        """Return at most `limit` (1 or more) passages of these knowledge bases, the nearest first.
+        """Return passages of these knowledge bases: the `limit` (1 or more) nearest, and the `limit` with the highest score of words.
 
+        The nearest come first, and each has both scores. How rare a word is counts: ln(1 + (N - n + 0.5) / (n + 0.5)) for a word that n of
+        the N passages of these knowledge bases have; nobody else's passages are counted.
         No knowledge bases, no passages. Raises `ValueError` when the vector's dimension is not the index's.
         """
         ...

@@ -1,4 +1,4 @@
-"""What the orchestrator needs of the knowledge: the passages nearest to a question."""
+"""What the orchestrator needs of the knowledge: the passages that fit a question best."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ class Retrieval(Protocol):
     async def passages(
         self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], question: str, *, limit: int, cut_off: float
     ) -> Sequence[CitablePassage]:
-        """Return at most `limit` passages with a similarity of at least `cut_off`, nearest first, numbered from 1.
+        """Return at most `limit` passages with a similarity of at least `cut_off`, best first, numbered from 1.
 
         Raises `Unavailable` when the index does not answer.
         """

@@ -1,14 +1,13 @@
 """Indexing a source, in the background."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.conversational_ai.events import KnowledgeSourceAdded
 from domains.conversational_ai.model.knowledge_source import passages_of
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
-from domains.conversational_ai.ports.embeddings import Embeddings
-from domains.conversational_ai.ports.passage_index import PassageIndex, PassageVector
+from domains.conversational_ai.ports.passage_index import PassageIndex
+from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from shared_kernel.clock import Clock
 from shared_kernel.errors import AlreadyDelivered, LuneoError, NotFound
 from shared_kernel.events import Delivery
@@ -23,7 +22,7 @@ class IndexSource:
     """Makes a source's passages findable."""
 
     transactions: AgentsAndKnowledgeTransactions
-    embeddings: Embeddings
+    vectors: PassageVectors
     index: PassageIndex
     clock: Clock
 
@@ -49,12 +48,11 @@ class IndexSource:
             raise
 
     async def _index(self, event: KnowledgeSourceAdded, delivery: Delivery, system: Principal) -> None:
-        model = self.embeddings.name
+        model = self.vectors.model
         await self._cut(event, system)
         await self.index.prepare()
         while batch := await self._next(event, system, model):
-            vectors = await self.embeddings.embed_passages([p.text_to_embed for p in batch])
-            await self.index.upsert(system.tenant, [_entry(p, v) for p, v in zip(batch, vectors, strict=True)])
+            await self.index.upsert(system.tenant, await self.vectors.of_passages(batch))
             async with self.transactions(system) as tx:
                 source = await tx.sources.get(event.knowledge_base_id, event.source_id)
                 await tx.passages.mark_indexed([p.id for p in batch], embedding_model=model)
@@ -69,7 +67,7 @@ class IndexSource:
         """Write the passages unless an earlier attempt did."""
         async with self.transactions(system) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
-            done, total = await tx.passages.count(source, embedding_model=self.embeddings.name)
+            done, total = await tx.passages.count(source, embedding_model=self.vectors.model)
             if not total:
                 passages = passages_of(source, await tx.sources.content(source), new_id)
                 await tx.passages.write(passages)
@@ -109,13 +107,3 @@ def _reason(error: Exception | None) -> str:
         return error.detail
     what = "failed" if error else "was interrupted each time it was tried,"
     return f"Indexing {what} for a reason on our side"
-
-
-def _entry(passage: Passage, vector: Sequence[float]) -> PassageVector:
-    return PassageVector(
-        passage_id=passage.id,
-        knowledge_base_id=passage.knowledge_base_id,
-        source_id=passage.source_id,
-        source_version=passage.source_version,
-        vector=vector,
-    )

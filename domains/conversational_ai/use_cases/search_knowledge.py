@@ -19,7 +19,7 @@ _NO_CUT_OFF = -1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchKnowledge:
-    """Find the `limit` (1–50) passages of a base that are nearest to `query`."""
+    """Find the `limit` (1–50) passages of a base that fit `query` best."""
 
     knowledge_base_id: UUID
     query: str
@@ -35,7 +35,7 @@ class SearchKnowledgeHandler:
     retrieval: Retrieval
 
     async def __call__(self, query: SearchKnowledge) -> Sequence[CitablePassage]:
-        """Return the nearest passages, without a cut-off: whoever tries things out wants to see the scores below it too.
+        """Return the best passages, without a cut-off: whoever tries things out wants to see the scores below it too.
 
         Raises `NotFound` for the base, `InvalidInput`, `Unavailable` when the index does not answer.
         """

@@ -20,6 +20,7 @@ from contracts.http.conversational_ai import (
     KnowledgeBaseList,
     KnowledgeSourceBody,
     KnowledgeSourceList,
+    PassageScores,
     SearchBody,
     SearchResult,
 )
@@ -186,7 +187,7 @@ async def search_knowledge(
     principal: NamedDependency[Principal],
     handler: FromDishka[SearchKnowledgeHandler],
 ) -> SearchResult:
-    """Find the passages of a base that are nearest to a query, with their scores and without a cut-off."""
+    """Find the passages of a base that fit a query best in meaning and words, with the score of each stage and without a cut-off."""
     found = await handler(SearchKnowledge(knowledge_base_id=knowledge_base_id, query=data.query, limit=data.limit, requested_by=principal))
     return SearchResult(
         items=[
@@ -196,6 +197,7 @@ async def search_knowledge(
                 source_id=p.source_id,
                 title=p.title,
                 locator=LocatorBody(page=p.locator.page, heading=p.locator.heading, start=p.locator.start, end=p.locator.end),
+                scores=PassageScores(dense=round(p.score, 4), sparse=round(p.sparse, 4), fused=round(p.fused, 4)),
             )
             for p in found
         ]

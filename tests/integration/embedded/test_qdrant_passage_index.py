@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from adapters.qdrant_index import QdrantPassageIndex
+from domains.conversational_ai.model.term_weights import NO_TERMS
 from domains.conversational_ai.ports.passage_index import PassageIndex
 from shared_kernel.errors import Unavailable
 from tests.integration.embedded.vector_process import API_KEY, VectorProcess, vector_process
@@ -44,7 +45,7 @@ async def test_a_port_where_nobody_listens_is_unavailable() -> None:
         taken.bind(("127.0.0.1", 0))
         index = QdrantPassageIndex(f"http://127.0.0.1:{taken.getsockname()[1]}", API_KEY, dimension=DIMENSION)
         with pytest.raises(Unavailable):
-            await index.search(uuid4(), [uuid4()], [1, 0, 0, 0], 3)
+            await index.search(uuid4(), [uuid4()], [1, 0, 0, 0], NO_TERMS, 3)
         with pytest.raises(Unavailable):
             await index.prepare()
         await index.close()
@@ -69,7 +70,7 @@ async def test_a_wrong_key_and_a_missing_collection_are_unavailable(server: Vect
         QdrantPassageIndex(server.url, API_KEY, collection="never-made", dimension=DIMENSION),
     ):
         with pytest.raises(Unavailable):
-            await index.search(uuid4(), [uuid4()], [1, 0, 0, 0], 3)
+            await index.search(uuid4(), [uuid4()], [1, 0, 0, 0], NO_TERMS, 3)
         await index.close()
 
 
@@ -88,7 +89,7 @@ async def test_it_goes_on_after_the_server_was_killed_and_started_again(tmp_path
         index = QdrantPassageIndex(second.url, API_KEY, dimension=DIMENSION)
         await index.prepare()
         assert await index.count(organization) == 50
-        assert len(await index.search(organization, [base], [1, 0, 0, 0], 100)) == 50
+        assert len(await index.search(organization, [base], [1, 0, 0, 0], NO_TERMS, 100)) == 50
         await index.close()
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -145,6 +146,24 @@ def test_dense_and_sparse_lists_are_fused_by_weighted_rank(client: QdrantClient,
         query=models.FusionQuery(fusion=models.Fusion.DBSF),
     )
     assert {point.id for point in filtered.points} == {3, 6, 9}
+
+
+def test_how_rare_a_word_is_may_be_counted_over_some_of_the_points(client: QdrantClient, collection: str) -> None:
+    def score(idf: models.IdfParams | None) -> float:
+        found = client.query_points(
+            collection,
+            query=models.SparseVector(indices=[1], values=[1.0]),
+            using="words",
+            query_filter=models.Filter(must=[field("colour", "green")]),
+            search_params=models.SearchParams(idf=idf),
+            limit=1,
+        )
+        return found.points[0].score
+
+    everywhere = math.log(1 + 4.5 / 5.5)  # five of nine
+    assert score(None) == score(models.IdfScope.GLOBAL) == pytest.approx(everywhere, rel=1e-5)
+    green = models.IdfCorpusParams(corpus=models.Filter(must=[field("colour", "green")]))
+    assert score(green) == pytest.approx(math.log(1 + 1.5 / 2.5), rel=1e-5)  # two of three: 1 and 7, not 4
 
 
 def test_several_searches_go_in_one_request(client: QdrantClient, collection: str) -> None:

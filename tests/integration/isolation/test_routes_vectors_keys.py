@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
+from domains.conversational_ai.model.term_weights import NO_TERMS
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.passage_index import PassageIndex
 from domains.conversational_ai.ports.retrieval import Retrieval
@@ -101,8 +102,8 @@ async def test_vector_queries_carry_the_organisation(site: Site) -> None:
     embeddings = await site.container.get(Embeddings)
     base, mine, other = UUID(ours.knowledge_base_id), ours.owner.organization_id, theirs.owner.organization_id
     vector = await embeddings.embed_query(mine, "How much is the Pro plan?")
-    assert await index.search(mine, [base], vector, 10)
-    assert await index.search(other, [base], vector, 10) == []
+    assert await index.search(mine, [base], vector, NO_TERMS, 10)
+    assert await index.search(other, [base], vector, NO_TERMS, 10) == []
     assert await retrieval.passages(mine, [base], "Pro plan", limit=5, cut_off=-1.0)
     assert await retrieval.passages(other, [base], "Pro plan", limit=5, cut_off=-1.0) == []
     before = await index.count(mine)
