@@ -11,7 +11,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -258,6 +258,36 @@ class _Server(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
+
+
+class _Guest(_Server):
+    """Runs on a loop that is somebody else's: signals are not its business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals alone."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[str]:
+    """Serve the index on a free port of 127.0.0.1, without a key, from this event loop while the block runs; yields its URL.
+
+    Raises `FolderInUse` when another process owns the folder.
+    """
+    app = create_app(folder, None)
+    started = asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+        server = _Guest(config, started.set)
+        running = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            await started.wait()
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await running
+            app.close()
 
 
 def serve(folder: Path, port: int, api_key: str | None, *, started: Callable[[], None] = lambda: None) -> None:

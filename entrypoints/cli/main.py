@@ -64,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     admin = command("create-admin", _create_admin, "Create a platform administrator.")
     admin.add_argument("--email", required=True)
     admin.add_argument("--name", required=True)
+    evaluation = command("evaluate-retrieval", _evaluate_retrieval, "Measure how well questions find the texts that answer them.")
+    evaluation.add_argument("files", nargs="+", type=Path, help="passages {id, text}, questions {question, passage_id}")
     chat = command("chat", _chat, "Ask the demo agent, or any other, and watch the answer stream.")
     chat.add_argument("message", help="what to ask")
     chat.add_argument("--agent", help="the agent's id (default: the demo agent)")
@@ -169,6 +171,12 @@ def _chat(options: argparse.Namespace) -> int:
     from entrypoints.cli.chat import chat  # noqa: PLC0415
 
     return chat(options.message, agent=options.agent, url=options.url, api_key=options.api_key, conversation=options.conversation)
+
+
+def _evaluate_retrieval(options: argparse.Namespace) -> int:
+    from entrypoints.cli.evaluate_retrieval import evaluate_retrieval  # noqa: PLC0415
+
+    return evaluate_retrieval(options.files)
 
 
 def _audit_verify(options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """What is no defect is told in one line, without a trace."""
 
+import json
 import os
 from pathlib import Path
 
@@ -87,3 +88,22 @@ def test_a_limit_that_no_page_has(capsys: pytest.CaptureFixture[str], limit: str
     with pytest.raises(SystemExit, match="2"):
         main(["events", "list", "--limit", limit])
     assert "argument --limit: must be a whole number between 1 and 100" in capsys.readouterr().err
+
+
+def test_the_evaluation_prints_a_line_per_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "weather.json"
+    passages = [{"id": "a", "text": "Snow falls when it is cold."}, {"id": "b", "text": "La facture est envoyée par courriel."}]
+    questions = [{"question": "When does it snow?", "passage_id": "a"}, {"question": "Comment reçoit-on les factures ?", "passage_id": "b"}]
+    file.write_text(json.dumps({"language": "en", "passages": passages, "questions": questions}))
+    assert main(["evaluate-retrieval", str(file)]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["file", "texts", "questions", "hit@1", "hit@3", "hit@5", "MRR@10"],
+        ["weather.json", "2", "2", "1.000", "1.000", "1.000", "1.000"],
+    ]
+
+
+def test_an_evaluation_of_a_file_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "missing.json" in told(capsys, "evaluate-retrieval", str(tmp_path / "missing.json"))
+    for name, text in (("broken.json", "{"), ("other.json", "[]"), ("tongue.json", '{"language": "xx", "passages": [], "questions": []}')):
+        (tmp_path / name).write_text(text)
+        assert name in told(capsys, "evaluate-retrieval", str(tmp_path / name))

@@ -13,7 +13,7 @@ from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 
 # More than are wanted are asked of the index: the best of both orders come from further down in each, and what was just deleted, or is not
 # wholly indexed, still stands in it.
-_CANDIDATES = 20
+_CANDIDATES = 40
 _SPARE = 2
 _MANY_SPARE = 10
 
