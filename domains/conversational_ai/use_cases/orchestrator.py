@@ -12,6 +12,7 @@ from types import TracebackType
 
 from contracts.billing.errors import ReservationNotOpen
 from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
+from domains.conversational_ai.model.context import packed
 from domains.conversational_ai.model.language import language_of
 from domains.conversational_ai.model.turn import (
     Answer,
@@ -47,6 +48,7 @@ from shared_kernel.errors import LuneoError, Unavailable
 from shared_kernel.identifiers import new_id
 
 _HISTORY_TOKENS = 3_000
+_CONTEXT_TOKENS = 4_000
 _RETRY_SECONDS = 0.25
 _RETRY_SECONDS_MAXIMUM = 5.0
 _DEFECT = Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
@@ -142,13 +144,14 @@ class Orchestrator:
     async def _retrieve(self, turn: OpenedTurn) -> Sequence[CitablePassage]:
         if not turn.agent.knowledge_base_ids:
             return ()
-        return await self.retrieval.passages(
+        found = await self.retrieval.passages(
             turn.question.asked_by.tenant,
             turn.agent.knowledge_base_ids,
             turn.question.content,
             limit=turn.agent.passages,
             cut_off=turn.agent.cut_off,
         )
+        return packed(found, budget=_CONTEXT_TOKENS, count=self.tokenizer.count)
 
     def _compose(self, turn: OpenedTurn, passages: Sequence[CitablePassage], language: str) -> ModelRequest:
         """Say everything the model may know: instructions in the system role, retrieved text as reference material beside the question."""
