@@ -88,6 +88,17 @@ class KnowledgeSourceAdded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeSourceOutdated(Event):
+    """What found this version of the source can't be compared any more; it waits to be indexed anew, and is not found until then."""
+
+    TYPE: ClassVar[str] = "conversational_ai.knowledge_source_outdated.v1"
+
+    source_id: UUID
+    knowledge_base_id: UUID
+    content_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeSourceIndexed(Event):
     """Every passage of this version of the source can be found."""
 

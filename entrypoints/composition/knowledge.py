@@ -2,13 +2,14 @@
 
 from dishka import AnyOf, Provider, Scope, provide
 
-from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading
+from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
 from adapters.postgres.unit_of_work import UnitsOfWork
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, PassageReading
+from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgentHandler
@@ -24,9 +25,11 @@ from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowl
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.publish_agent import PublishAgentHandler
+from domains.conversational_ai.use_cases.renew_outdated_sources import RenewOutdatedSourcesHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledgeHandler
+from entrypoints.composition.foundation import PlatformDatabase
 
 
 class KnowledgeProvider(Provider):
@@ -50,12 +53,18 @@ class KnowledgeProvider(Provider):
     forget_source = provide(ForgetSource)
     forget_base = provide(ForgetKnowledgeBase)
     passage_vectors = provide(PassageVectors)
+    renew_outdated = provide(RenewOutdatedSourcesHandler)
     retrieval = provide(RetrievePassages, provides=Retrieval)
 
     @provide
     def transactions(self, units: UnitsOfWork) -> AgentsAndKnowledgeTransactions:
         """Units of work that see agents and knowledge."""
         return PostgresAgentsAndKnowledgeTransactions(units)
+
+    @provide
+    def outdated(self, platform: PlatformDatabase) -> OutdatedSources:
+        """Sources to be indexed anew."""
+        return PostgresOutdatedSources(platform)
 
     @provide
     def agent_reading(self, database: Database) -> AgentReading:

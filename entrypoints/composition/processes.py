@@ -25,6 +25,7 @@ from contracts.wake_ups import WakeUps
 from domains.billing.use_cases.expire_reservations import ExpireReservations, ExpireReservationsHandler
 from domains.conversational_ai.ports.turns import TurnRunners
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
+from domains.conversational_ai.use_cases.renew_outdated_sources import RenewOutdatedSourcesHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from domains.governance.use_cases.seal_audit_trail import SealAuditTrail, SealAuditTrailHandler
 from domains.identity.use_cases.forget_spent import ForgetSpent
@@ -219,6 +220,7 @@ async def _run_relay(container: AsyncContainer, metrics: Metrics) -> None:
 async def _run_scheduler(container: AsyncContainer) -> None:
     expire = await container.get(ExpireReservationsHandler)
     fail_abandoned = await container.get(FailAbandonedTurnsHandler)
+    renew = await container.get(RenewOutdatedSourcesHandler)
     seal = await container.get(SealAuditTrailHandler)
     forget = await container.get(ForgetSpent)
     ticks = await container.get(Ticks)
@@ -232,6 +234,7 @@ async def _run_scheduler(container: AsyncContainer) -> None:
     jobs = (
         Job(name="governance.seal_audit_trail", seconds=0.5, run=seal_committed, claimed=False),
         Job(name="conversational_ai.fail_abandoned_turns", seconds=5, run=fail_abandoned),
+        Job(name="conversational_ai.renew_outdated_sources", seconds=60, run=renew),
         Job(name="billing.expire_reservations", seconds=10, run=lambda: expire(ExpireReservations())),
         Job(name="identity.forget_spent", seconds=3600, run=forget),
         Job(name="messaging.purge", seconds=3600, run=lambda: ticks.purge(clock.now() - timedelta(seconds=LIFETIME_SECONDS))),

@@ -1,6 +1,11 @@
 """Which consumer hears which event. The one list."""
 
-from contracts.conversational_ai.events import KnowledgeBaseDeleted, KnowledgeSourceAdded, KnowledgeSourceDeleted
+from contracts.conversational_ai.events import (
+    KnowledgeBaseDeleted,
+    KnowledgeSourceAdded,
+    KnowledgeSourceDeleted,
+    KnowledgeSourceOutdated,
+)
 from contracts.identity.events import SignUpRequested
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
@@ -14,6 +19,7 @@ SUBSCRIPTIONS = Subscriptions(
         Subscription(
             consumer="conversational_ai.index_source", event=KnowledgeSourceAdded, handler=IndexSource, queue="indexing", ordered=True
         ),
+        Subscription(consumer="conversational_ai.renew_source", event=KnowledgeSourceOutdated, handler=IndexSource, queue="indexing"),
         Subscription(consumer="conversational_ai.forget_source", event=KnowledgeSourceDeleted, handler=ForgetSource),
         Subscription(consumer="conversational_ai.forget_knowledge_base", event=KnowledgeBaseDeleted, handler=ForgetKnowledgeBase),
     )

@@ -318,6 +318,21 @@ class InMemoryKnowledgeReading:
         return replace(KnowledgeBaseRow.of_new(base), sources=len(sources), sources_ready=ready)
 
 
+@dataclass
+class InMemoryOutdatedSources:
+    """Implements `OutdatedSources`."""
+
+    store: KnowledgeStore
+
+    async def find(self, *, model: str, limit: int) -> Sequence[tuple[UUID, UUID, UUID]]:
+        found = [
+            (owner, s.knowledge_base_id, s.id)
+            for (owner, _), s in self.store.sources.items()
+            if s.status == "ready" and s.deleted_at is None and s.indexed_with != model
+        ]
+        return found[:limit]
+
+
 def _parsed(cursor: str, parse: type[T]) -> T:
     try:
         return parse(cursor)  # type: ignore[call-arg]

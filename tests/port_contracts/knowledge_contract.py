@@ -15,7 +15,7 @@ import pytest
 from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaExceeded
 from contracts.billing.metrics import Metric
-from contracts.conversational_ai.events import KnowledgeBaseDeleted, KnowledgeSourceAdded, KnowledgeSourceDeleted
+from contracts.conversational_ai.events import KnowledgeBaseDeleted, KnowledgeSourceAdded, KnowledgeSourceDeleted, KnowledgeSourceOutdated
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
 from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
@@ -23,6 +23,7 @@ from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
+from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSource, AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgent, ArchiveAgentHandler
@@ -38,6 +39,7 @@ from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowl
 from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH, IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
+from domains.conversational_ai.use_cases.renew_outdated_sources import RenewOutdatedSourcesHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
@@ -47,10 +49,12 @@ from shared_kernel.identifiers import new_id
 from shared_kernel.pagination import PageRequest
 from shared_kernel.principal import Principal
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.fakes.passage_index import InMemoryPassageIndex
 from tests.fakes.text_analysis import InMemoryTextAnalysis
 
 CONSUMERS: Mapping[type[Event], str] = {
     KnowledgeSourceAdded: "conversational_ai.index_source",
+    KnowledgeSourceOutdated: "conversational_ai.renew_source",
     KnowledgeSourceDeleted: "conversational_ai.forget_source",
     KnowledgeBaseDeleted: "conversational_ai.forget_knowledge_base",
 }
@@ -121,6 +125,7 @@ class KnowledgeHouse:
         quotas: Quotas,
         agents: AgentReading,
         knowledge: KnowledgeReading,
+        outdated: OutdatedSources,
         index: PassageIndex,
         open_account: Callable[[str], Awaitable[Principal]],
         used: Callable[[Principal, Metric], Awaitable[int]],
@@ -149,8 +154,18 @@ class KnowledgeHouse:
         self.search = SearchKnowledgeHandler(knowledge, self.retrieval)
         self.demo = CreateDemoAgentHandler(transactions, quotas, MODELS, clock)
         self.index_source = IndexSource(transactions, self.vectors, self.index, clock)
+        self.outdated, self.transactions, self.clock = outdated, transactions, clock
         self.forget_source = ForgetSource(transactions, self.index)
         self.forget_base = ForgetKnowledgeBase(transactions, self.index)
+
+    def renewal(self, dimension: int) -> RenewOutdatedSourcesHandler:
+        """Become a version of the product whose vectors have another dimension, and an empty index; return its renewal."""
+        self.index.inner = InMemoryPassageIndex(dimension)
+        vectors = PassageVectors(InMemoryEmbeddings(dimension=dimension), InMemoryTextAnalysis())
+        self.retrieval = RetrievePassages(vectors, self.index, self.knowledge)
+        self.search = SearchKnowledgeHandler(self.knowledge, self.retrieval)
+        self.index_source = IndexSource(self.transactions, vectors, self.index, self.clock)
+        return RenewOutdatedSourcesHandler(self.outdated, self.transactions, vectors, self.index, self.clock)
 
     async def agent(self, principal: Principal, name: str = "Helper", **command: Any) -> AgentRow:
         return await self.create_agent(CreateAgent(name=name, requested_by=principal, **command))
@@ -169,7 +184,7 @@ class KnowledgeHouse:
             await self.deliver(delivery, event)
 
     async def deliver(self, delivery: Delivery, event: Event) -> None:
-        if isinstance(event, KnowledgeSourceAdded):
+        if isinstance(event, KnowledgeSourceAdded | KnowledgeSourceOutdated):
             await self.index_source(event, delivery)
         elif isinstance(event, KnowledgeSourceDeleted):
             await self.forget_source(event, delivery)
@@ -179,7 +194,7 @@ class KnowledgeHouse:
     async def give_up(self, principal: Principal, error: Exception | None) -> None:
         """Give up every source that is due to be indexed, as the last worker does."""
         for delivery, event in await self.due(principal):
-            if isinstance(event, KnowledgeSourceAdded):
+            if isinstance(event, KnowledgeSourceAdded | KnowledgeSourceOutdated):
                 await self.index_source.give_up(event, delivery, error)
 
     async def found(self, principal: Principal, base_id: UUID, query: str, limit: int = 10) -> list[str]:
@@ -524,6 +539,39 @@ class KnowledgeContract:
         (found,) = await house.retrieval.passages(principal.tenant, [base.id], "snow", limit=5, cut_off=-1)
         for cut_off, expected in ((found.score - 0.01, 1), (found.score + 0.01, 0)):
             assert len(await house.retrieval.passages(principal.tenant, [base.id], "snow", limit=5, cut_off=cut_off)) == expected
+
+    async def test_what_another_version_indexed_is_indexed_anew_in_the_background(self, house: KnowledgeHouse) -> None:
+        one, two = await house.open_account("pro"), await house.open_account("pro")
+        bases = [(principal, await house.base(principal)) for principal in (one, two)]
+        sources = [await house.source(principal, base.id) for principal, base in bases]
+        for principal, _ in bases:
+            await house.work(principal)
+        deleted = await house.source(one, bases[0][1].id, TextContent("Snow is cold."))
+        await house.work(one)
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=bases[0][1].id, source_id=deleted.id, requested_by=one))
+        renew = house.renewal(dimension=128)
+        assert await house.found(one, bases[0][1].id, "puffy clouds") == []
+        assert await renew() >= 2  # a database has other organisations too
+        while await renew():
+            pass
+        for (principal, base), source in zip(bases, sources, strict=True):
+            waiting = await house.knowledge.source(principal, base.id, source.id)
+            assert (waiting.status, waiting.progress) == (SourceStatus.PENDING, 0)
+            await house.work(principal)
+            assert (await house.knowledge.source(principal, base.id, source.id)).status == SourceStatus.READY
+            assert (await house.found(principal, base.id, "puffy clouds"))[0].startswith("# Clouds")
+            assert "knowledge_source.renewed" in await house.notes(principal)
+        assert await renew() == 0
+
+    async def test_a_source_that_cannot_be_indexed_anew_is_shown_as_failed(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id)
+        await house.work(principal)
+        await house.renewal(dimension=128)()
+        await house.give_up(principal, Unavailable("The passage index does not answer"))
+        shown = await house.knowledge.source(principal, base.id, source.id)
+        assert (shown.status, shown.error) == (SourceStatus.FAILED, "The passage index does not answer")
 
     async def test_a_deleted_source_is_not_found_from_that_moment(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")

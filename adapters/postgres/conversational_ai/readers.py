@@ -82,6 +82,24 @@ select p.id, p.source_id, s.name as title, p.text, p.locator, s.language
 """
 
 
+_OUTDATED: LiteralString = """
+select organization_id, knowledge_base_id, id from conversational_ai.knowledge_sources
+ where status = 'ready' and deleted_at is null and indexed_with is distinct from %(model)s order by id limit %(limit)s
+"""
+
+
+class PostgresOutdatedSources:
+    """`OutdatedSources`, as the platform role."""
+
+    def __init__(self, platform: Database) -> None:
+        self._platform = platform
+
+    async def find(self, *, model: str, limit: int) -> list[tuple[UUID, UUID, UUID]]:
+        """Return (organisation, knowledge base, source) of ready sources that were not indexed with `model`."""
+        rows = await self._platform.rows(Principal.system(None), _OUTDATED, {"model": model, "limit": limit})
+        return [(row["organization_id"], row["knowledge_base_id"], row["id"]) for row in rows]
+
+
 class PostgresAgentReading:
     """`AgentReading`."""
 

@@ -147,6 +147,7 @@ knowledge_sources = Table(
     Column("error", Text),
     Column("content_version", Integer, nullable=False),
     Column("indexed_version", Integer),
+    Column("indexed_with", Text),
     Column("passages_total", Integer, nullable=False),
     Column("passages_done", Integer, nullable=False),
     moment("created_at"),
@@ -168,6 +169,12 @@ Index(
     knowledge_sources.c.organization_id,
     knowledge_sources.c.knowledge_base_id,
     knowledge_sources.c.id,
+)
+Index(
+    "ix_knowledge_sources_indexed_with",
+    knowledge_sources.c.indexed_with,
+    knowledge_sources.c.id,
+    postgresql_where=text("status = 'ready' and deleted_at is null"),
 )
 
 source_contents = Table(

@@ -8,7 +8,13 @@ from functools import cached_property
 from typing import ClassVar, Self
 from uuid import UUID
 
-from contracts.conversational_ai.events import KnowledgeSourceAdded, KnowledgeSourceDeleted, KnowledgeSourceFailed, KnowledgeSourceIndexed
+from contracts.conversational_ai.events import (
+    KnowledgeSourceAdded,
+    KnowledgeSourceDeleted,
+    KnowledgeSourceFailed,
+    KnowledgeSourceIndexed,
+    KnowledgeSourceOutdated,
+)
 from domains.conversational_ai.model.chunking import Chunk, chunks_of_pair, chunks_of_text
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.model.passage import Passage
@@ -133,8 +139,8 @@ class KnowledgeSource(Aggregate):
     """One source of a knowledge base.
 
     `size_bytes` is its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is found now
-    (`None` until the first is whole). `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what
-    is being tried again.
+    (`None` until the first is whole), `indexed_with` what made its vectors. `passages_done` of `passages_total` are in the index. `error`
+    says, for people, why it failed or what is being tried again.
 
     A delivery may reach two workers: once the current content is found or given up, what the slower one says of its progress is not heard.
     """
@@ -152,6 +158,7 @@ class KnowledgeSource(Aggregate):
     error: str | None = None
     content_version: int = 1
     indexed_version: int | None = None
+    indexed_with: str | None = None
     passages_total: int = 0
     passages_done: int = 0
     created_at: datetime
@@ -208,17 +215,33 @@ class KnowledgeSource(Aggregate):
             return
         self.passages_done, self.passages_total, self.updated_at = done, total, at
 
-    def indexed(self, *, passages: int, at: datetime) -> None:
-        """Let the current content be found from now on."""
+    def indexed(self, *, passages: int, model: str, at: datetime) -> None:
+        """Let the current content be found from now on, by the vectors that `model` made."""
         self.status, self.error = SourceStatus.READY, None
         self.passages_done = self.passages_total = passages
-        self.indexed_version, self.indexed_at, self.updated_at = self.content_version, at, at
+        self.indexed_version, self.indexed_with = self.content_version, model
+        self.indexed_at = self.updated_at = at
         self.record(
             KnowledgeSourceIndexed(
                 source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version, passages=passages
             )
         )
         self.note(AuditNote(action="knowledge_source.indexed", after={"passages": passages, "content_version": self.content_version}))
+
+    def renew(self, model: str, *, at: datetime) -> bool:
+        """Let the current content be indexed anew unless `model` made its vectors; return whether it will be.
+
+        The old vectors can't be compared with anything any more, so nothing of it is found meanwhile.
+        """
+        if not self._is_found() or self.indexed_with == model:
+            return False
+        self.status, self.error, self.updated_at = SourceStatus.PENDING, None, at
+        self.indexed_version, self.passages_done = None, 0
+        self.record(
+            KnowledgeSourceOutdated(source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version)
+        )
+        self.note(AuditNote(action="knowledge_source.renewed", before={"indexed_with": self.indexed_with}, after={"model": model}))
+        return True
 
     def stumbled(self, reason: str, *, at: datetime) -> None:
         """Say what went wrong, while it is being tried again."""

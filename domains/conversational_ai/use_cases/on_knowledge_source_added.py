@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.conversational_ai.events import KnowledgeSourceAdded
+from contracts.conversational_ai.events import KnowledgeSourceAdded, KnowledgeSourceOutdated
 from domains.conversational_ai.model.knowledge_source import passages_of
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
@@ -16,6 +16,8 @@ from shared_kernel.principal import Principal
 
 BATCH = 16
 
+_ToIndex = KnowledgeSourceAdded | KnowledgeSourceOutdated
+
 
 @dataclass(frozen=True, slots=True)
 class IndexSource:
@@ -26,7 +28,7 @@ class IndexSource:
     index: PassageIndex
     clock: Clock
 
-    async def __call__(self, event: KnowledgeSourceAdded, delivery: Delivery) -> None:
+    async def __call__(self, event: _ToIndex, delivery: Delivery) -> None:
         """Cut the source into passages once, then embed and index them in batches, keeping each batch's progress.
 
         - Whoever continues after a kill begins with the first batch that was not kept; indexing a passage twice changes nothing.
@@ -47,7 +49,7 @@ class IndexSource:
             await self._show(error, event, system)
             raise
 
-    async def _index(self, event: KnowledgeSourceAdded, delivery: Delivery, system: Principal) -> None:
+    async def _index(self, event: _ToIndex, delivery: Delivery, system: Principal) -> None:
         model = self.vectors.model
         await self._cut(event, system)
         await self.index.prepare()
@@ -61,9 +63,9 @@ class IndexSource:
         async with self.transactions(system, completes=delivery) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
             _, total = await tx.passages.count(source, embedding_model=model)
-            source.indexed(passages=total, at=self.clock.now())
+            source.indexed(passages=total, model=model, at=self.clock.now())
 
-    async def _cut(self, event: KnowledgeSourceAdded, system: Principal) -> None:
+    async def _cut(self, event: _ToIndex, system: Principal) -> None:
         """Write the passages unless an earlier attempt did."""
         async with self.transactions(system) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
@@ -75,12 +77,12 @@ class IndexSource:
             source.begin(at=self.clock.now())
             source.indexing(done=done, total=total, at=self.clock.now())
 
-    async def _next(self, event: KnowledgeSourceAdded, system: Principal, model: str) -> list[Passage]:
+    async def _next(self, event: _ToIndex, system: Principal, model: str) -> list[Passage]:
         async with self.transactions(system) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
             return list(await tx.passages.next_to_index(source, embedding_model=model, limit=BATCH))
 
-    async def _show(self, error: Exception, event: KnowledgeSourceAdded, system: Principal) -> None:
+    async def _show(self, error: Exception, event: _ToIndex, system: Principal) -> None:
         try:
             async with self.transactions(system) as tx:
                 source = await tx.sources.get(event.knowledge_base_id, event.source_id)
@@ -88,7 +90,7 @@ class IndexSource:
         except LuneoError as second:
             error.add_note(f"and the source could not say so: {second}")
 
-    async def give_up(self, event: KnowledgeSourceAdded, delivery: Delivery, error: Exception | None) -> None:
+    async def give_up(self, event: _ToIndex, delivery: Delivery, error: Exception | None) -> None:
         """Leave the source failed, with the reason: what went wrong at last, or (`None`) that each worker died over it.
 
         Nothing happens to a source that was deleted, or is found after all.

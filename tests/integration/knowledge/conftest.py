@@ -7,11 +7,12 @@ import pytest
 
 from adapters.postgres.billing.quota_ledger import PostgresQuotaLedger
 from adapters.postgres.billing.transactions import PostgresBillingTransactions
-from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading
+from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
 from adapters.postgres.governance.appending import PostgresAuditTrail
 from adapters.postgres.messaging.outbox import Outbox, Subscriber, decode_event
+from adapters.postgres.roles import DatabaseRole
 from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from contracts.billing.metrics import Metric
 from domains.billing.use_cases.facade import BillingAccountsFacade, QuotasFacade
@@ -41,6 +42,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def postgres_house(database_url: str, database: Database) -> AsyncIterator[tuple[KnowledgeHouse, UnitsOfWork]]:
     """The whole of it, and the units of work it stands on."""
     sessions = Sessions(database_url)
+    platform = Database(database_url, DatabaseRole.PLATFORM, size=2)
+    await platform.open()
     subscribers = {event.TYPE: (Subscriber(consumer, "indexing", ordered=True),) for event, consumer in CONSUMERS.items()}
     types = {event.TYPE: event for event in CONSUMERS}
     units = UnitsOfWork(sessions, Outbox(subscribers), PostgresAuditTrail(), SystemClock(), lambda: None)
@@ -84,6 +87,7 @@ async def postgres_house(database_url: str, database: Database) -> AsyncIterator
         quotas=QuotasFacade(PostgresQuotaLedger(), OpenPeriodsHandler(accounts, SystemClock())),
         agents=PostgresAgentReading(database),
         knowledge=PostgresKnowledgeReading(database),
+        outdated=PostgresOutdatedSources(platform),
         index=InMemoryPassageIndex(),
         open_account=open_account,
         used=used,
@@ -92,6 +96,7 @@ async def postgres_house(database_url: str, database: Database) -> AsyncIterator
         notes=notes,
     )
     yield house, units
+    await platform.close()
     await sessions.close()
 
 

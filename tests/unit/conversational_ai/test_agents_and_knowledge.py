@@ -16,6 +16,7 @@ from tests.fakes.knowledge import (
     InMemoryAgentReading,
     InMemoryAgentsAndKnowledgeTransactions,
     InMemoryKnowledgeReading,
+    InMemoryOutdatedSources,
     KnowledgeStore,
 )
 from tests.fakes.passage_index import InMemoryPassageIndex
@@ -50,6 +51,7 @@ def house() -> KnowledgeHouse:
         quotas=QuotasFacade(InMemoryQuotaLedger(billing), OpenPeriodsHandler(accounts, SystemClock())),
         agents=InMemoryAgentReading(store),
         knowledge=InMemoryKnowledgeReading(store),
+        outdated=InMemoryOutdatedSources(store),
         index=InMemoryPassageIndex(),
         open_account=open_account,
         used=used,

@@ -24,7 +24,7 @@ def ready() -> KnowledgeSource:
         at=NOW,
     )
     source.indexing(done=0, total=1, at=NOW)
-    source.indexed(passages=1, at=NOW)
+    source.indexed(passages=1, model="a model", at=NOW)
     source.take_events()
     source.take_notes()
     return source
