@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domains.conversational_ai.model.passage import Passage
-from domains.conversational_ai.model.term_weights import TermWeights, weights_in_passage, weights_in_question
+from domains.conversational_ai.model.term_weights import WEIGHTING, TermWeights, weights_in_passage, weights_in_question
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.passage_index import PassageVector
 from domains.conversational_ai.ports.text_analysis import TextAnalysis
@@ -21,7 +21,7 @@ class PassageVectors:
     @property
     def model(self) -> str:
         """What made them, in one name: what another one made can't be compared."""
-        return f"{self.embeddings.name}+{self.analysis.name}"
+        return f"{self.embeddings.name}+{self.analysis.name}+{WEIGHTING}"
 
     async def of_passages(self, passages: Sequence[Passage]) -> list[PassageVector]:
         """Return an entry for the index per passage, in order. Raises `Unavailable` when the model can't be loaded."""
