@@ -10,7 +10,11 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
+
+#: A name for all that is below: a change of a weight is a new name.
+WEIGHTING: Final = "bm25-pairs-1"
 
 #: How soon a term that is repeated says nothing new, and how much a long passage is held against its terms: the customary values.
 SATURATION: Final = 1.2
@@ -38,18 +42,22 @@ NO_TERMS: Final = TermWeights((), ())
 
 
 def weights_in_passage(terms: Sequence[str]) -> TermWeights:
-    """Return what each term says of the passage that has these, between 0 and `SATURATION` + 1."""
+    """Return what each term, and each pair of neighbours, says of the passage that has these, between 0 and `SATURATION` + 1.
+
+    A pair is a term of its own: words that stand together in the question count more where they stand together too.
+    """
     length = 1 - LENGTH_INFLUENCE + LENGTH_INFLUENCE * len(terms) / USUAL_TERMS
     counts = _counted(terms)
     return TermWeights(tuple(counts), tuple(count * (SATURATION + 1) / (count + SATURATION * length) for count in counts.values()))
 
 
 def weights_in_question(terms: Sequence[str]) -> TermWeights:
-    """Return how often a question has each term."""
+    """Return how often a question has each term, and each pair of neighbours."""
     counts = _counted(terms)
     return TermWeights(tuple(counts), tuple(float(count) for count in counts.values()))
 
 
 def _counted(terms: Sequence[str]) -> Counter[int]:
-    """Count terms by their numbers, of 32 bits. Two of 100,000 terms rarely share one, and then both are found."""
-    return Counter(zlib.crc32(term.encode()) for term in terms)
+    """Count terms and pairs by their numbers, of 32 bits. Two of 100,000 rarely share one, and then both are found."""
+    pairs = (f"{one} {other}" for one, other in pairwise(terms))
+    return Counter(zlib.crc32(term.encode()) for term in (*terms, *pairs))
