@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from adapters.llm.evidence import Question, asked, coverage, language_of_passage, odds
 from adapters.llm.passages import Unit, units
 from adapters.llm.prompt import chat_messages
 from adapters.llm.vocabulary import terms, words
@@ -40,6 +41,13 @@ _SMALL_TALK: Final = {
     ("greeting", "en"): "Hello! How can I help you?",
     ("thanks", "fr"): "Avec plaisir ! N'hésitez pas si vous avez une autre question.",
     ("thanks", "en"): "You're welcome! Feel free to ask anything else.",
+    (
+        "itself",
+        "fr",
+    ): "Je suis un assistant automatique : je réponds en citant les documents que l'on m'a confiés. Que voulez-vous savoir ?",
+    ("itself", "en"): "I'm an automatic assistant: I answer by quoting the documents that I was given. What would you like to know?",
+    ("assent", "fr"): "Très bien ! Avez-vous une autre question ?",
+    ("assent", "en"): "Very well! Do you have another question?",
     ("farewell", "fr"): "Au revoir, et à bientôt !",
     ("farewell", "en"): "Goodbye, and see you soon!",
 }
@@ -51,10 +59,19 @@ _SIGNS: Final = (
         "greeting",
         frozenset({"bonjour", "bonsoir", "salut", "coucou", "hello", "hi", "hey", "greetings", "morning", "afternoon", "evening", "yo"}),
     ),
+    ("assent", frozenset({"ok", "okay", "accord", "entendu", "compris", "parfait", "super", "understood", "noted", "perfect", "great"})),
+)
+_ABOUT_ITSELF: Final = re.compile(
+    r"(?:(?:bonjour|bonsoir|salut|hello|hi|hey),? )?(?:(?:mais )?(?:qui (?:es tu|etes vous)|(?:es tu|etes vous|tu es|vous etes) (?:un "
+    r"(?:robot|humain)|une (?:vraie personne|personne|machine|ia)|humain|reel)|je parle (?:a|avec) (?:un robot|un humain|une machine|"
+    r"une personne))"
+    r"|who are you|what are you|are you (?:a |an )?(?:real |actual )?(?:bot|robot|human|machine|ai|person|real)"
+    r"|am i (?:talking|speaking|chatting) (?:to|with) (?:a |an )?(?:real )?(?:bot|robot|human|machine|ai|person))"
 )
 _PLEASANTRIES: Final = frozenset(
     """
-    a all allez allons and are au aide beaucoup bien bonne bot ca comment day de doing encore et everybody everyone for fine good great have
+    a all allez allons alright and bye cheers d
+    are au aide beaucoup bien bonne bot ca comment day de doing encore et everybody everyone for fine good great have
     help how i infiniment je journee la later les lot madame messieurs mesdames mille monsieur much my nice ok okay parfait pour
     reponse see soiree soon so super the team there to toi tous tout toutes toute tres tu va vas very votre vous well you your aimable
     """.split()  # noqa: SIM905 - a list of words reads as words
@@ -75,9 +92,9 @@ class _Candidate:
 class LocalModel:
     """Answers from the passages of the request alone, in the process, for free.
 
-    A passage is used when it is near enough to the question: by its score alone from `sure_score`; from `likely_score` with a fifth of
-    the question's terms in it; below that with three fifths of them. The defaults fit the cosines of multilingual-e5-small: right
-    passages of a French help desk scored over 0.85 in 98 of 100, the best passage for a question of another world under 0.84.
+    It answers when a sentence is likely to answer (`adapters.llm.evidence`); else it says the agent's fallback, or that it found nothing.
+    How near a passage is, is judged by the cosines of multilingual-e5-small: right passages of a French help desk scored over 0.85 in 98
+    of 100, the best passage for a question of another world under 0.84.
 
     Its token counts are not marked as estimated: it is the provider, and `tokenizer` is how it counts.
 
@@ -90,16 +107,12 @@ class LocalModel:
         *,
         tokenizer: Tokenizer,
         currency: str = "EUR",
-        sure_score: float = 0.87,
-        likely_score: float = 0.84,
         words_per_second: float = 0.0,
     ) -> None:
         self.name = "local"
         self._seconds_per_word = 1 / words_per_second if words_per_second > 0 else 0.0
         self._tokenizer = tokenizer
         self._price = TokenPrice(currency, 0, 0)
-        self._sure_score = sure_score
-        self._likely_score = likely_score
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -150,84 +163,53 @@ class LocalModel:
         return f"{kept} …".strip(), FinishReason.LENGTH
 
     def _quotes(self, request: ModelRequest) -> list[_Candidate]:
-        """Return what to quote, in reading order."""
-        asked = terms(request.question)
-        about = {passage.number: _about(passage) for passage in request.passages}
-        near = [passage for passage in request.passages if self._is_near(passage, asked, about)]
-        candidates = _ranked(near, asked, _context(request, asked), request.language)
-        return sorted(_chosen(candidates), key=lambda candidate: (candidate.passage.number, candidate.unit.index))
-
-    def _is_near(self, passage: ReferencePassage, asked: Sequence[str], about: dict[int, frozenset[str]]) -> bool:
-        if passage.score >= self._sure_score:
-            return True
-        weights = {term: _gate_weight(term, about) for term in asked}
-        whole = sum(weights.values())
-        if not whole:
-            return False
-        covered = sum(weight for term, weight in weights.items() if term in about[passage.number]) / whole
-        return covered >= (0.2 if passage.score >= self._likely_score else 0.6)
+        """Return what to quote, in reading order; nothing when no sentence is likely to answer."""
+        question = asked(request.question, _before(request), request.passages, request.language)
+        candidates = _ranked(question, request.passages)
+        if not any(odds(question, candidate.unit, candidate.passage) >= 0 for candidate in candidates):
+            return []
+        return sorted(_chosen(candidates, question), key=lambda candidate: (candidate.passage.number, candidate.unit.index))
 
 
-def _about(passage: ReferencePassage) -> frozenset[str]:
-    return frozenset(terms(f"{passage.title}\n{passage.heading or ''}\n{passage.text}"))
-
-
-def _gate_weight(term: str, about: dict[int, frozenset[str]]) -> float:
-    """A term of nearly every passage (the product's name) says little about whether one of them answers."""
-    holding = sum(term in found for found in about.values())
-    return 0.3 if len(about) > _MOST_QUOTES and holding >= _NEARLY_ALL * len(about) else 1.0
-
-
-def _context(request: ModelRequest, asked: Sequence[str]) -> frozenset[str]:
+def _before(request: ModelRequest) -> str:
     """What the visitor asked just before, when this question is too short to stand alone ("And yearly?")."""
-    if len(asked) > _SHORT_QUESTION:
-        return frozenset()
-    earlier = [message.content for message in request.messages if message.role is Role.USER]
-    return frozenset(terms(earlier[-1])) - frozenset(asked) if earlier else frozenset()
+    if len(terms(request.question)) > _SHORT_QUESTION:
+        return ""
+    return next((message.content for message in reversed(request.messages) if message.role is Role.USER), "")
 
 
-def _ranked(passages: Sequence[ReferencePassage], asked: Sequence[str], context: frozenset[str], language: str) -> list[_Candidate]:
+def _ranked(question: Question, passages: Sequence[ReferencePassage]) -> list[_Candidate]:
     """Score every quotable unit: rare terms of the question weigh most (BM25's inverse document frequency over the units)."""
     everything = [(passage, unit) for passage in passages for unit in units(passage.text)]
-    if not everything:
-        return []
-    wanted = dict.fromkeys(asked, 1.0) | dict.fromkeys(context, 0.3)
-    for term in wanted:
+    weights = dict(question.terms)
+    for term in weights:
         holding = sum(term in unit.terms or term in unit.question_terms for _, unit in everything)
-        wanted[term] *= math.log(1 + (len(everything) - holding + 0.5) / (holding + 0.5))
-    whole = sum(wanted.values()) or 1.0
-    lowest, highest = min(p.score for p in passages), max(p.score for p in passages)
-    titled = {p.number: frozenset(terms(f"{p.title}\n{p.heading or ''}")) for p in passages}
+        weights[term] *= math.log(1 + (len(everything) - holding + 0.5) / (holding + 0.5))
     candidates = []
     for passage, unit in everything:
-        titles = unit.heading_terms | titled[passage.number]
-        matched = 0.0
-        for term, weight in wanted.items():
-            if term in unit.terms:
-                matched += weight
-            elif term in unit.question_terms:
-                matched += 0.7 * weight
-            elif term in titles:
-                matched += 0.35 * weight
-        score = matched / whole
-        score += 0.2 * ((passage.score - lowest) / (highest - lowest) if highest > lowest else 1.0)
-        score += 0.05 * (passage.language is not None and passage.language[:2] == language[:2])
+        score = coverage(question, unit, passage, weights)
+        score += 4 * (passage.score - max(p.score for p in passages))
+        score += 0.2 * question.is_met_by(unit.text) + 0.1 * (language_of_passage(passage) == question.language)
         score += 0.05 * (unit.index == 0) - 0.15 * unit.is_fragment
-        candidates.append(_Candidate(passage, unit, score, unit.terms.union(unit.question_terms).intersection(wanted)))
+        candidates.append(_Candidate(passage, unit, score, unit.terms.union(unit.question_terms).intersection(weights)))
     candidates.sort(key=lambda candidate: candidate.score, reverse=True)
     return candidates
 
 
-def _chosen(candidates: Sequence[_Candidate]) -> list[_Candidate]:
-    """Return the best candidate with what belongs to it, at most three in all."""
-    if not candidates:
-        return []
+def _chosen(candidates: Sequence[_Candidate], question: Question) -> list[_Candidate]:
+    """Return the best candidate with what belongs to it, at most three in all.
+
+    That is what adds a term of the question, and the sentence before or after that also has the amount or time that was asked for. When the
+    best is in the question's language, all are.
+    """
     best = candidates[0]
     if best.unit.question is not None and best.matched & best.unit.question_terms:
         # A question-and-answer pair: the answer is what stands under its question, from the start.
         answer = [c for c in candidates if c.passage is best.passage and c.unit.question == best.unit.question]
         return sorted(answer, key=lambda candidate: candidate.unit.index)[:_MOST_QUOTES]
     chosen = [best]
+    if language_of_passage(best.passage) == question.language:
+        candidates = [c for c in candidates if language_of_passage(c.passage) == question.language]
     for candidate in candidates[1:]:
         if len(chosen) == _MOST_QUOTES or candidate.score < 0.6 * best.score:
             break
@@ -237,6 +219,9 @@ def _chosen(candidates: Sequence[_Candidate]) -> list[_Candidate]:
         adds = candidate.matched - frozenset[str]().union(*(c.matched for c in chosen))
         if adds or (follows and candidate.matched):
             chosen.append(candidate)
+    if question.kind is not None:
+        beside = [c for c in candidates if c.passage is best.passage and abs(c.unit.index - best.unit.index) == 1 and c not in chosen]
+        chosen += [c for c in beside if question.is_met_by(c.unit.text)][: _MOST_QUOTES - len(chosen)]
     return chosen
 
 
@@ -259,9 +244,11 @@ def _worded(quotes: Sequence[_Candidate]) -> str:
 
 
 def _small_talk(said: Sequence[str], language: str) -> str | None:
-    """Return a polite word when the message is nothing but a greeting, thanks or a farewell."""
+    """Return a polite word when the message is nothing but a greeting, thanks, assent, a farewell or a question about the speaker."""
+    spoken = language[:2] if language[:2] in {"fr", "en"} else "en" if _ENGLISH_SIGNS.intersection(said) else "fr"
+    if _ABOUT_ITSELF.fullmatch(" ".join(said)):
+        return _SMALL_TALK["itself", spoken]
     for kind, signs in _SIGNS:
         if signs.intersection(said) and all(word in _PLEASANTRIES or any(word in known for _, known in _SIGNS) for word in said):
-            spoken = language[:2] if language[:2] in {"fr", "en"} else "en" if _ENGLISH_SIGNS.intersection(said) else "fr"
             return _SMALL_TALK[kind, spoken]
     return None

@@ -7,12 +7,31 @@ support questions are about is brought to one concept across both languages, so 
 import re
 import unicodedata
 from functools import lru_cache
+from importlib.resources import files
 from itertools import pairwise
 from typing import Final
 
+# Phrases that mean what one word of the lists below means.
+_PHRASES: Final = (
+    (re.compile(r"\b(sign|log|check|set) (up|in|out)\b"), r"\1\2"),
+    (re.compile(r"\b(?:sans|aucuns?) (?:frais|supplement)\b|\b(?:at )?no (?:extra )?(?:charge|cost)\b|\bfor nothing\b"), "gratuit"),
+    (re.compile(r"\b(?:give|giving|bring|bringing|take|send)(?: \w+){0,3} back\b"), "return"),
+    (re.compile(r"\b(\d+) ?(?:h|heures?)\b"), r"\1"),
+    (
+        re.compile(
+            r"\bcomment (?:venir|y aller|vous (?:trouver|rejoindre))\b|\bhow (?:do|can) (?:i|we) (?:get (?:there|to you)|find you)\b"
+        ),
+        "adresse",
+    ),
+)
 _WORD: Final = re.compile(r"[^\W_]+")
 _LIGATURES: Final = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
 _SHORTEST_STEM: Final = 4
+
+
+def _words_of(file: str) -> str:
+    return files(__package__).joinpath(file).read_text("utf-8")
+
 
 _STOP_WORDS: Final = frozenset(
     """
@@ -35,56 +54,19 @@ _ENDINGS: Final = tuple(
     sorted(
         """
         issements issement ements ement ations ation itions ition ateurs ateur atrices atrice euses euse eurs eur ables able ibles ible
-        ments ment ings ing ances ance ences ence ives ive ifs if ites ite iser ise isee ises ies ied ees ee es ed er ers ez ent ant ants e
-        s x y ly
+        ments ment ings ing ances ance ences ence ives ive ifs if ites ite iser ise isee ises ies ied ees ee es ed er ers ons ez ent ant
+        ants age ages icienne iciennes icien iciens iques ique e s x y ly
         """.split(),  # noqa: SIM905 - a list of endings reads as endings
         key=len,
         reverse=True,
     )
 )
 
-_CONCEPTS: Final = (
-    "prix tarif tarifs cout couts couter coute coutent combien cost costs price prices pricing fee fees",
-    "annuler annulation annule resilier resiliation resilie cancel canceled cancelled cancellation terminate unsubscribe desabonner",
-    "rembourser remboursement rembourse remboursements refund refunds refunded reimburse reimbursement",
-    "livrer livraison livre livraisons deliver delivery delivered shipping ship shipped expedier expedition",
-    "retour retours retourner renvoyer return returns returned",
-    "commande commandes commander order orders ordered acheter achat buy purchase",
-    "payer paiement paiements paye pay payment payments paying paid",
-    "facture factures facturation facturer invoice invoices billing bill",
-    "passe mdp password passwords passphrase",
-    "compte comptes account accounts",
-    "abonnement abonnements abonner forfait forfaits formule plan plans offre offres subscription subscriptions subscribe",
-    "horaire horaires heures ouvert ouverte ouverts ouvre ouverture opening hours open",
-    "contact contacter contactez joindre reach telephone telephoner phone appeler",
-    "mail mails email emails courriel courriels",
-    "supprimer suppression supprime effacer effacement delete deletes deleted deletion remove removed erase",
-    "creer creation cree create creates created creating",
-    "modifier modification changer changement change changes edit update",
-    "erreur erreurs probleme problemes panne error errors problem problems issue",
-    "connecter connexion login signin",
-    "inscrire inscription signup register registration",
-    "membre membres utilisateur utilisateurs member members user users",
-    "inviter invitation invitations invite invites",
-    "essai trial",
-    "gratuit gratuite gratuits gratuitement free",
-    "garantie garanties warranty guarantee",
-    "securite securise secure security",
-    "donnee donnees data",
-    "confidentialite privacy",
-    "langue langues language languages",
-    "limite limites limit limits quota quotas",
-    "cle cles key keys",
-    "fichier fichiers file files document documents",
-    "telecharger telechargement download downloads",
-    "importer import upload televerser",
-    "delai delais duree deadline duration",
-    "adresse adresses address addresses",
-    "entreprise entreprises societe company companies",
-    "equipe equipes team teams",
-    "mois mensuel mensuelle mensuels month months monthly",
-    "annee annees annuel annuelle annuels year years yearly annual",
-)
+# One concept a line, a word of several the last one's.
+_CONCEPTS: Final = _words_of("concepts.txt").splitlines()
+
+# Words that most questions could have: they hardly say what a question is about.
+_COMMON_WORDS: Final = _words_of("common_words.txt")
 
 
 def folded(text: str) -> str:
@@ -98,6 +80,12 @@ def folded(text: str) -> str:
 def words(text: str) -> list[str]:
     """Return all words of `text`, folded; an elided article is a word of its own."""
     return _WORD.findall(folded(text))
+
+
+def _joined(text: str) -> str:
+    for phrase, word in _PHRASES:
+        text = phrase.sub(word, text)
+    return text
 
 
 def _stripped(word: str) -> str:
@@ -117,10 +105,18 @@ def _term(word: str) -> str | None:
     return _CONCEPT_OF.get(word) or _stripped(word)
 
 
+def is_common(term: str) -> bool:
+    """Whether a term hardly says what a text is about: a common word, or a number."""
+    return term in _COMMON_TERMS or term.isdigit()
+
+
+_COMMON_TERMS: Final = frozenset(term for word in _COMMON_WORDS.split() if (term := _term(word)) in {f"={word}", _stripped(word)})
+
+
 def terms(text: str) -> tuple[str, ...]:
     """Return what `text` is about: its words without stop words, as stems and concepts, in order, each once."""
     found: dict[str, None] = {}
-    for word, following in pairwise([*words(text), ""]):
+    for word, following in pairwise([*_WORD.findall(_joined(folded(text))), ""]):
         if word == "combien" and following in {"de", "d"}:
             continue  # a number of something, not a price
         if (term := _term(word)) is not None:

@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from domains.conversational_ai.model.turn import AnsweringAgent, TurnRecord
+from domains.conversational_ai.ports.generative_model import GenerativeModel
+from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent
 from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.agent_rate import AgentRate
@@ -103,11 +105,18 @@ class TurnHouse:
         """The same clock for rate limits."""
         return self.rate_limits.seconds
 
-    def replica(self) -> Replica:
-        """Return another process over the same stores."""
+    def replica(self, *, retrieval: Retrieval | None = None, model: GenerativeModel | None = None) -> Replica:
+        """Return another process over the same stores, with a retrieval or a model of its own if given."""
         turns: Turns = self.turns
         orchestrator = Orchestrator(
-            turns, self.retrieval, self.model, WordTokenizer(), self.observer, self.clock, self.turn_seconds, self.pause
+            turns,
+            retrieval or self.retrieval,
+            model or self.model,
+            WordTokenizer(),
+            self.observer,
+            self.clock,
+            self.turn_seconds,
+            self.pause,
         )
         running = RunningTurns(orchestrator, self.log, self.signals)
         follow = FollowTurnHandler(turns, self.log, running)

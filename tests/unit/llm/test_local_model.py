@@ -90,6 +90,34 @@ async def test_it_says_when_it_found_nothing(question: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "language"),
+    [
+        ("Le forfait Starter comprend-il une carte cadeau ?", "fr"),
+        ("Vendez-vous des téléviseurs au service client ?", "fr"),
+        ("Is there a swimming pool in your Paris offices?", "en"),
+    ],
+)
+async def test_shared_words_are_not_enough_when_what_is_asked_about_is_nowhere(question: str, language: str) -> None:
+    said = await answer(question, language)
+    assert "[" not in said
+
+
+async def test_the_sentence_beside_that_has_what_was_asked_for_is_quoted_too() -> None:
+    loans = replace(HOURS, text="You may borrow up to twelve books. Books are lent for three weeks. Be kind to them.", heading="Borrowing")
+    said = await answer("How many books can I take home?", "en", (loans,))
+    assert said == "You may borrow up to twelve books. Books are lent for three weeks. [3]"
+
+
+async def test_it_answers_in_the_questions_language_when_the_knowledge_has_it() -> None:
+    french = replace(
+        HOURS, number=1, text="Nos bureaux sont ouverts du lundi au vendredi, de 9 h à 18 h.", heading="Horaires", language=None
+    )
+    english = replace(HOURS, number=2, text="Our offices are open from Monday to Friday, 9 am to 6 pm.", language=None)
+    assert await answer("When are your offices open?", "en", (french, english)) == f"{english.text} [2]"
+    assert await answer("Quand vos bureaux sont-ils ouverts ?", "fr", (french, english)) == f"{french.text} [1]"
+
+
+@pytest.mark.parametrize(
     ("said", "language", "expected"),
     [
         ("Bonjour", "fr", "Bonjour !"),
