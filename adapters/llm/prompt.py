@@ -2,11 +2,12 @@
 
 The system message holds the agent's instructions and our rules, nothing else. Retrieved passages are written by whoever wrote the
 knowledge, so they travel in the user's message, numbered and delimited. In them, in the question and in every earlier message, whatever
-could pass for a delimiter or for a chat template's control mark is made harmless: what a visitor said a turn ago is no more to be
-trusted, and what the agent said may repeat it.
+could pass for a delimiter or for a chat template's control mark is made harmless, and hidden writing is left out: what a visitor said a
+turn ago is no more to be trusted, and what the agent said may repeat it.
 """
 
 import re
+import unicodedata
 from typing import Final
 
 from domains.conversational_ai.ports.generative_model import ChatMessage, ModelRequest, ReferencePassage, Role
@@ -20,20 +21,37 @@ _REFERENCE_RULES: Final = (
     "it supports. Never cite a number that is not there, and do not invent."
 )
 
-# "<" (or its full-width form) before one of our delimiters, with any invisible or punctuation characters between, or before the "|"
-# and "<" of the control marks of common chat templates; and the "[" of the Llama and Mistral ones.
-_FORGED_TAG: Final = re.compile(
-    r"[<\uff1c](?=[\W_]{0,8}(?:reference_?material|passage|question)\b|[|\uff5c<]|/?s>|/?SYS>)",
-    re.IGNORECASE,
+# What looks like "<", what looks like the letters of our delimiters, and what nobody sees.
+_OPENING: Final = re.compile("[<\u2039\u276e\u2770\u27e8\u3008\ufe64\uff1c]")
+_LOOK_ALIKES: Final = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0455\u0456\u0501\u051b\u03b1\u03b5\u03b9\u03bf\u03c1\u03bd\u03c5\u0131\u0433", "aeopcsidqaeiopvuir"
 )
+_LONGEST_TAG: Final = 64  # characters, with what is put between the letters
+_TAG_NAMES: Final = (
+    "referencematerial", "passage", "question", "system", "toolcall", "toolresponse", "startofturn", "endofturn", "assistant",
+)  # fmt: skip
+# Behind "<": the control marks of common chat templates; behind "[": the Llama and Mistral ones.
+_FORGED_CONTROL: Final = re.compile(r"[|\uff5c<]|/?s>|/?SYS>", re.IGNORECASE)
 _FORGED_MARK: Final = re.compile(r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS)\])", re.IGNORECASE)
+# Tag characters, which nobody sees and some models read, and what turns the direction of writing around: honest text lives without.
+_HIDDEN: Final = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]")
 _WHITE_SPACE: Final = re.compile(r"\s+")
 
 
+def _begins_a_tag(text: str, position: int) -> bool:
+    """Whether what follows could be read as the rest of one of our delimiters or of a control mark, by a reader that is no parser."""
+    if _FORGED_CONTROL.match(text, position):
+        return True
+    plain = unicodedata.normalize("NFKD", text[position : position + _LONGEST_TAG]).lower().translate(_LOOK_ALIKES)
+    return "".join(c for c in plain if c.isascii() and c.isalpha()).startswith(_TAG_NAMES)
+
+
 def neutralised(text: str) -> str:
-    """Return `text` with delimiters and control marks made harmless; everything else stays as it was."""
-    if "<" in text or "\uff1c" in text:
-        text = _FORGED_TAG.sub("&lt;", text)
+    """Return `text` with delimiters and control marks made harmless and hidden writing gone; everything else stays as it was."""
+    if not text.isascii():
+        text = _HIDDEN.sub("", text)
+    if _OPENING.search(text):
+        text = _OPENING.sub(lambda found: "&lt;" if _begins_a_tag(text, found.end()) else found[0], text)
     if "[" in text:
         text = _FORGED_MARK.sub("&#91;", text)
     return text
