@@ -14,25 +14,30 @@ from domains.conversational_ai.ports.generative_model import ModelRequest, Role
 _ELEMENTS: Final = "img|image|a|iframe|script|link|form|input|button|object|embed|video|audio|source|picture|svg|style|base|meta"
 _LEADS: Final = re.compile(r"[a-z][a-z0-9+.-]*:|\\\\|www\.|[/?#.]", re.IGNORECASE)
 _URL: Final = r"[^\s<>\[\]()\"'`]"
+_LINK: Final = r"\[(?P<words>[^\[\]]{0,300}+)\]\(\s*+<?(?P<target>(?:[^()\s<>]|\([^()\s<>]*+\))++)>?[^()\n]*+\)"
+_IMAGE: Final = re.compile(rf"!{_LINK}")
+# The last is what is left of a link around a link.
 _MARKUP: Final = re.compile(
-    r"!?\[(?P<words>[^\[\]]{0,300})\]\(\s*<?(?P<target>(?:[^()\s<>]|\([^()\s<>]*\)){1,20000})>?[^()\n]{0,300}\)"
-    r"|(?P<label>\[[^\[\]\n]{1,300}\]):(?=[ \t]*<?(?:[a-z][a-z0-9+.-]*:|//|www\.|/))"
-    rf"|</?(?:{_ELEMENTS})\b[^<>]{{0,3000}}>"
-    r"|<!--.{0,1000}?-->",
+    rf"{_LINK}"
+    r"|(?P<label>\[[^\[\]\n]{1,300}+\]):(?=[ \t]*+<?(?:[a-z][a-z0-9+.-]*+:|//|www\.|/))"
+    rf"|</?(?:{_ELEMENTS})\b[^<>]*+>"
+    r"|<!--(?:(?!-->).){0,300}+-->|(?P<stray>\]\()",
     re.IGNORECASE | re.DOTALL,
 )
-_PLAIN: Final = re.compile(rf"\b(?:(?:https?|ftp)://|www\.){_URL}{{1,20000}}", re.IGNORECASE)
+_PLAIN: Final = re.compile(rf"\b(?:(?:https?|ftp)://|www\.){_URL}++", re.IGNORECASE)
 # The end of a text that may go on to be one of them.
 _BEGUN: Final = re.compile(
-    r"(?:!|!?\[(?:[^\[\]]|!\[[^\[\]]{0,300}(?:\](?:\([^()\n]{0,20000}\)?)?)?){0,300}"
-    r"(?:\](?:\((?:[^()\n]|\([^()\n]*\)?){0,20300}|:[ \t]*<?[^\s<>]{0,20000})?)?"
-    rf"|<[!/]?[a-z]{{0,8}}|</?(?:{_ELEMENTS})\b[^<>]{{0,3000}}|<!-(?:-(?:(?!-->).){{0,1000}})?"
-    rf"|\b(?:h|ht|htt|https?|https?:|https?:/|f|ft|ftp|ftp:|ftp:/|w|ww|www)|\b(?:(?:https?|ftp)://|www\.){_URL}{{0,20000}})\Z",
+    r"(?:!|\]|!?\[(?:[^\[\]!]|!(?!\[)|!\[[^\[\]]{0,300}+(?:\](?:\([^()\n]*+\)?)?)?){0,300}+"
+    r"(?:\](?:\((?:[^()\n]|\([^()\n]*+\)?)*+|:[ \t]*+<?[^\s<>]*+)?)?"
+    rf"|<[!/]?[a-z]{{0,8}}+|</?(?:{_ELEMENTS})\b[^<>]*+|<!-(?:-(?:(?!-->).){{0,300}}+)?"
+    rf"|\b(?:h|ht|htt|https?|https?:|https?:/|f|ft|ftp|ftp:|ftp:/|w|ww|www)|\b(?:(?:https?|ftp)://|www\.){_URL}*+)\Z",
     re.IGNORECASE | re.DOTALL,
 )
+# Whether it is worth looking at all.
+_SIGN: Final = re.compile(r"[\[\]<]|://|www\.|(?:!|\b(?:h|ht|htt|https?|https?:|https?:/|f|ft|ftp|ftp:|ftp:/|w|ww|www))\Z", re.IGNORECASE)
+_MOST_KEPT: Final = 4_000
 _HOST: Final = re.compile(r"(?:[a-z]+://)?(?:[^/?#@]*@)?([^/?#:\\\\]*)", re.IGNORECASE)
 _PUNCTUATION: Final = ".,;:!?"
-_NESTED: Final = 3  # an image inside a link
 
 
 class UnlinkedAnswer:
@@ -50,13 +55,15 @@ class UnlinkedAnswer:
 
     def take(self, text: str) -> str:
         """Return what can be said of the answer now that `text` has come."""
-        if not self._watches:
+        if not self._watches or not (self._kept or _SIGN.search(text)):
             return text
         whole = self._kept + text
         begun = _BEGUN.search(whole)
         place = len(whole) if begun is None else begun.start()
-        self._kept = whole[place:]
-        return self._unlinked(whole[:place])
+        said, self._kept = self._unlinked(whole[:place]), whole[place:]
+        if len(self._kept) > _MOST_KEPT:  # no link of an honest answer is so long
+            said, self._kept = said + _PLAIN.sub(self._left_of_address, self._kept.replace("](", "] (").replace("<", "&lt;")), ""
+        return said
 
     def rest(self) -> str:
         """Return what was kept back, once the answer has ended."""
@@ -64,22 +71,21 @@ class UnlinkedAnswer:
         return rest
 
     def _unlinked(self, text: str) -> str:
-        for _ in range(_NESTED):
-            before, text = text, _MARKUP.sub(self._left, text)
-            if text == before:
-                break
+        text = _IMAGE.sub(self._left, text)
+        text = _MARKUP.sub(self._left, text)
         return _PLAIN.sub(self._left_of_address, text)
 
     def _left(self, found: re.Match[str]) -> str:
         """Return what is left of a link, an image, the definition of one, or an element."""
-        words, target = found["words"], found["target"]
-        if found["label"] is not None:
-            return f"{found['label']} :"
-        if words is None:
-            return " "  # for what stands on both sides of an element must not become a link
-        if target in self._named or not _LEADS.match(target):
-            return found[0]
-        return f"[{words}]" if words.isdigit() else words
+        parts = found.groupdict()
+        words, target = parts["words"], parts["target"]
+        if words is not None:
+            if target in self._named or not _LEADS.match(target):
+                return found[0]
+            return f"[{words}] " if words.isdigit() and found[0][0] == "[" else words
+        if parts["label"] is not None:
+            return f"{parts['label']} :"
+        return "] (" if parts["stray"] else " "  # so that what stands on both sides of an element does not become a link
 
     def _left_of_address(self, found: re.Match[str]) -> str:
         """Return what is left of an address that stands in the text."""

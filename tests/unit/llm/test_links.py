@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import pytest
@@ -32,7 +33,8 @@ ANSWERS = [
     ("[Pay](javascript:alert)", "Pay"),
     ("[Pay](//evil.example/x), [pay](/logout)", "Pay, pay"),
     ("[![a](https://evil.example/1)](https://evil.example/2)!", "a!"),
-    ("It says [1](https://evil.example).", "It says [1]."),
+    ("It says [1](https://evil.example).", "It says [1] ."),
+    ("[[a](https://evil.example)](javascript:x)", "[a] (javascript:x)"),
     ("See [terms][x].\n\n[x]: https://evil.example/secret\nBye", "See [terms][x].\n\n[x] : evil.example\nBye"),
     ('A <img src="https://evil.example/secret" onerror="x()"> b', "A   b"),
     ('<a href="https://evil.example">Confirm</a>', " Confirm "),
@@ -70,3 +72,10 @@ def test_without_passages_nothing_is_touched_or_kept_back() -> None:
     unlinked = UnlinkedAnswer(replace(REQUEST, passages=()))
     assert [unlinked.take(c) for c in answer] == list(answer)
     assert unlinked.rest() == ""
+
+
+@pytest.mark.parametrize("part", ["<!--", "[", "![", "[![", "[a](", "[![a](", "http://", "www.", "<img ", "[a]: "])
+def test_no_answer_is_long_to_look_through(part: str) -> None:
+    started = time.process_time()
+    left(part * 5_000, 4_000)
+    assert time.process_time() - started < 1.0
