@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.llm.evidence import Question, asked, coverage, language_of_passage, odds
+from adapters.llm.links import UnlinkedAnswer
 from adapters.llm.passages import Unit, units
 from adapters.llm.prompt import chat_messages
 from adapters.llm.vocabulary import terms, words
@@ -150,7 +151,8 @@ class LocalModel:
             return self._cut(request.fallback.strip() or _NOTHING_FOUND[language], request.max_tokens)
         while len(quotes) > 1 and self._tokenizer.count(_worded(quotes)) > request.max_tokens:
             quotes.remove(min(quotes, key=lambda quote: quote.score))
-        return self._cut(_worded(quotes), request.max_tokens)
+        unlinked = UnlinkedAnswer(request)
+        return self._cut(unlinked.take(_worded(quotes)) + unlinked.rest(), request.max_tokens)
 
     def _cut(self, text: str, max_tokens: int) -> tuple[str, FinishReason]:
         if self._tokenizer.count(text) <= max_tokens:

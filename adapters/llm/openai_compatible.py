@@ -21,6 +21,7 @@ import stamina
 
 from adapters.llm.circuit_breaker import RetryBudget
 from adapters.llm.event_stream import CompletionReader
+from adapters.llm.links import UnlinkedAnswer
 from adapters.llm.prompt import chat_messages
 from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
@@ -156,8 +157,8 @@ class OpenAICompatibleModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
         """Yield the answer as it comes; chunks that arrived together leave together.
 
-        A provider that goes on far beyond `max_tokens` is cut off there, as an answer of finish reason `LENGTH`. Token counts
-        that cannot be are taken as missing.
+        Where passages were read, links of the model's own making are taken out (`adapters.llm.links`). A provider that goes on far beyond
+        `max_tokens` is cut off there, as an answer of finish reason `LENGTH`. Token counts that cannot be are taken as missing.
         Raises `UnknownModel`, or the `ModelError` that says what the provider did.
         """
         self.price(request.model)
@@ -166,6 +167,7 @@ class OpenAICompatibleModel:
         deadline = asyncio.get_running_loop().time() + self._total_timeout
         answer = await self._begun(body, deadline, hurried=bool(request.fallbacks))
         said: list[str] = []
+        unlinked = UnlinkedAnswer(request)
         room = max(request.max_tokens * _CHARACTERS_PER_TOKEN, _LEAST_CHARACTERS)
         try:
             text: str | None = answer.first_text
@@ -173,13 +175,15 @@ class OpenAICompatibleModel:
                 room -= len(text)
                 if room < 0:
                     text = text[:room]
-                if text:
-                    said.append(text)
-                    yield AnswerDelta(text)
+                said.append(text)
+                if shown := unlinked.take(text):
+                    yield AnswerDelta(shown)
                 if room < 0:
                     break
                 text = await answer.next_text()
             finish_reason = answer.reader.end() if room >= 0 else FinishReason.LENGTH
+            if shown := unlinked.rest():
+                yield AnswerDelta(shown)
         finally:
             await answer.close()
         usage = answer.reader.usage

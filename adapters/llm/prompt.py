@@ -22,7 +22,8 @@ _REFERENCE_RULES: Final = (
 )
 
 # What looks like "<", what looks like the letters of our delimiters, and what nobody sees.
-_OPENING: Final = re.compile("[<\u2039\u276e\u2770\u27e8\u3008\ufe64\uff1c]")
+_OPENINGS: Final = "<\u2039\u276e\u2770\u27e8\u3008\ufe64\uff1c"
+_OPENING: Final = re.compile(f"[{_OPENINGS}]")
 _LOOK_ALIKES: Final = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0455\u0456\u0501\u051b\u03b1\u03b5\u03b9\u03bf\u03c1\u03bd\u03c5\u0131\u0433", "aeopcsidqaeiopvuir"
 )
@@ -35,6 +36,7 @@ _FORGED_CONTROL: Final = re.compile(r"[|\uff5c<]|/?s>|/?SYS>", re.IGNORECASE)
 _FORGED_MARK: Final = re.compile(r"\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS)\])", re.IGNORECASE)
 # Tag characters, which nobody sees and some models read, and what turns the direction of writing around: honest text lives without.
 _HIDDEN: Final = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]")
+_HIDDEN_BYTES: Final = (b"\xf3\xa0\x80", b"\xf3\xa0\x81", *(c.encode() for c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 _WHITE_SPACE: Final = re.compile(r"\s+")
 
 
@@ -46,11 +48,17 @@ def _begins_a_tag(text: str, position: int) -> bool:
     return "".join(c for c in plain if c.isascii() and c.isalpha()).startswith(_TAG_NAMES)
 
 
+def _hides(text: str) -> bool:
+    """Whether there is hidden writing: looked for in bytes, five times as fast as by the expression."""
+    written = text.encode("utf-8", "surrogatepass")
+    return any(sign in written for sign in _HIDDEN_BYTES)
+
+
 def neutralised(text: str) -> str:
     """Return `text` with delimiters and control marks made harmless and hidden writing gone; everything else stays as it was."""
-    if not text.isascii():
+    if not text.isascii() and _hides(text):
         text = _HIDDEN.sub("", text)
-    if _OPENING.search(text):
+    if any(character in text for character in _OPENINGS):
         text = _OPENING.sub(lambda found: "&lt;" if _begins_a_tag(text, found.end()) else found[0], text)
     if "[" in text:
         text = _FORGED_MARK.sub("&#91;", text)

