@@ -12,19 +12,9 @@ from tests.fakes.text_analysis import InMemoryTextAnalysis
 
 
 def passages(*texts: str) -> Sequence[Passage]:
-    organization, base, source = new_id(), new_id(), new_id()
+    ids = {name: new_id() for name in ("organization_id", "knowledge_base_id", "source_id")}
     return [
-        Passage(
-            id=new_id(),
-            organization_id=organization,
-            knowledge_base_id=base,
-            source_id=source,
-            source_version=1,
-            ordinal=ordinal,
-            text=text,
-            locator=Locator(),
-        )
-        for ordinal, text in enumerate(texts)
+        Passage(id=new_id(), source_version=1, ordinal=ordinal, text=text, locator=Locator(), **ids) for ordinal, text in enumerate(texts)
     ]
 
 
