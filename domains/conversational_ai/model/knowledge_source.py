@@ -29,9 +29,6 @@ ANSWER_LENGTH = 10_000
 MOST_PAIRS = 1_000
 PAIRS_LENGTH = 400_000  # of all questions and answers of one source: fits the largest request body in every alphabet
 
-#: Characters of a text that each of its passages is embedded with.
-OPENING_LENGTH = 160
-
 
 class SourceKind(StrEnum):
     """What a source is made of."""
@@ -62,12 +59,6 @@ class TextContent:
     def kind(self) -> SourceKind:
         """Plain text."""
         return SourceKind.TEXT
-
-    @property
-    def opening(self) -> str:
-        """The text's first words: they mostly say what all of it is about."""
-        start = self.text[: OPENING_LENGTH + 1]
-        return start if len(start) <= OPENING_LENGTH else start[: start.rfind(" ", 1)].rstrip() if " " in start[1:] else start[:-1]
 
     def chunks(self) -> list[Chunk]:
         """Cut the text into passages."""
@@ -108,11 +99,6 @@ class QuestionsContent:
     def text(self) -> str:
         """The pairs as one text, which locators point into: question, line feed, answer; an empty line between pairs."""
         return "\n\n".join(f"{p.question}\n{p.answer}" for p in self._trimmed)
-
-    @property
-    def opening(self) -> str:
-        """Nothing: each pair is about what its own question says."""
-        return ""
 
     def chunks(self) -> list[Chunk]:
         """Make one passage of each pair, several of a pair with a long answer."""

@@ -79,7 +79,6 @@ class EvaluateRetrieval:
         Cutting, vectors, words, index, fusion and order are those of any knowledge; no cut-off. Raises `Unavailable`, `InvalidInput`.
         """
         organization, base = new_id(), new_id()
-        await self.index.prepare()
         reading = _KeptPassages(questions.language)
         sources: dict[UUID, str] = {}
         for name, text in questions.texts.items():
@@ -93,11 +92,11 @@ class EvaluateRetrieval:
                 at=self.clock.now(),
             )
             sources[source.id] = name
-            passages = passages_of(source, content, new_id)
-            reading.kept.update((passage.id, passage) for passage in passages)
-            for start in range(0, len(passages), BATCH):
-                entries = await self.vectors.of_passages(passages[start : start + BATCH], opening=content.opening)
-                await self.index.upsert(organization, entries)
+            reading.kept.update((passage.id, passage) for passage in passages_of(source, content, new_id))
+        await self.index.prepare()
+        passages = list(reading.kept.values())
+        for start in range(0, len(passages), BATCH):
+            await self.index.upsert(organization, await self.vectors.of_passages(passages[start : start + BATCH]))
         retrieval = RetrievePassages(self.vectors, self.index, reading)
         ranks: list[int | None] = []
         for question, right in questions.questions:

@@ -51,10 +51,10 @@ class IndexSource:
 
     async def _index(self, event: _ToIndex, delivery: Delivery, system: Principal) -> None:
         model = self.vectors.model
-        opening = await self._cut(event, system)
+        await self._cut(event, system)
         await self.index.prepare()
         while batch := await self._next(event, system, model):
-            await self.index.upsert(system.tenant, await self.vectors.of_passages(batch, opening=opening))
+            await self.index.upsert(system.tenant, await self.vectors.of_passages(batch))
             async with self.transactions(system) as tx:
                 source = await tx.sources.get(event.knowledge_base_id, event.source_id)
                 await tx.passages.mark_indexed([p.id for p in batch], embedding_model=model)
@@ -65,19 +65,17 @@ class IndexSource:
             _, total = await tx.passages.count(source, embedding_model=model)
             source.indexed(passages=total, model=model, at=self.clock.now())
 
-    async def _cut(self, event: _ToIndex, system: Principal) -> str:
-        """Write the passages unless an earlier attempt did; return how the source's text begins."""
+    async def _cut(self, event: _ToIndex, system: Principal) -> None:
+        """Write the passages unless an earlier attempt did."""
         async with self.transactions(system) as tx:
             source = await tx.sources.get(event.knowledge_base_id, event.source_id)
             done, total = await tx.passages.count(source, embedding_model=self.vectors.model)
-            content = await tx.sources.content(source)
             if not total:
-                passages = passages_of(source, content, new_id)
+                passages = passages_of(source, await tx.sources.content(source), new_id)
                 await tx.passages.write(passages)
                 total = len(passages)
             source.begin(at=self.clock.now())
             source.indexing(done=done, total=total, at=self.clock.now())
-        return content.opening
 
     async def _next(self, event: _ToIndex, system: Principal, model: str) -> list[Passage]:
         async with self.transactions(system) as tx:

@@ -10,9 +10,6 @@ from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.passage_index import PassageVector
 from domains.conversational_ai.ports.text_analysis import TextAnalysis
 
-#: A name for how texts are put together to be embedded: a change is a new name.
-_EMBEDDED_WITH = "opening-1"
-
 
 @dataclass(frozen=True, slots=True)
 class PassageVectors:
@@ -24,16 +21,11 @@ class PassageVectors:
     @property
     def model(self) -> str:
         """What made them, in one name: what another one made can't be compared."""
-        return f"{self.embeddings.name}+{_EMBEDDED_WITH}+{self.analysis.name}+{WEIGHTING}"
+        return f"{self.embeddings.name}+{self.analysis.name}+{WEIGHTING}"
 
-    async def of_passages(self, passages: Sequence[Passage], *, opening: str) -> list[PassageVector]:
-        """Return an entry for the index per passage of a source that begins with `opening`, in order.
-
-        A passage after the first is embedded with the opening, since alone it often does not say what it is about. Its words are its own.
-        Raises `Unavailable` when the model can't be loaded.
-        """
+    async def of_passages(self, passages: Sequence[Passage]) -> list[PassageVector]:
+        """Return an entry for the index per passage, in order. Raises `Unavailable` when the model can't be loaded."""
         texts = [passage.text_to_embed for passage in passages]
-        whole = [f"{opening}\n{text}" if opening and p.ordinal else text for p, text in zip(passages, texts, strict=True)]
         return [
             PassageVector(
                 passage_id=passage.id,
@@ -43,7 +35,7 @@ class PassageVectors:
                 vector=vector,
                 weights=weights_in_passage(self.analysis.terms(text)),
             )
-            for passage, text, vector in zip(passages, texts, await self.embeddings.embed_passages(whole), strict=True)
+            for passage, text, vector in zip(passages, texts, await self.embeddings.embed_passages(texts), strict=True)
         ]
 
     async def of_question(self, organization_id: UUID, question: str) -> tuple[Sequence[float], TermWeights]:
