@@ -102,8 +102,36 @@ class PastMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OneOff:
+    """A question outside of any conversation: `agent_id` answers it, `history` is what the caller says was said before, oldest first."""
+
+    agent_id: UUID
+    history: tuple[PastMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a caller wants of one answer, within what the agent allows.
+
+    `guidance` is added below the agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the
+    caller's name for who asks; a provider sees a pseudonym of it.
+    """
+
+    guidance: str = ""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    end_user: str | None = None
+
+
+NO_WISHES = Wishes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a visitor asks. `digest` identifies the content for repeated messages (SHA-256)."""
+    """What a visitor asks. `digest` identifies the content for repeated messages (SHA-256).
+
+    With `one_off` it belongs to no conversation that anybody sees; `conversation_id` is then the turn's own id.
+    """
 
     turn_id: UUID
     message_id: UUID
@@ -116,6 +144,8 @@ class Question:
     digest: bytes
     client_message_id: str | None = None
     idempotency_key: RequestKey | None = None
+    one_off: OneOff | None = None
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +176,10 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the agent said. `complete` is false for the part that came before a stop, a break, the length limit or a provider's filter."""
+    """What the agent said. `complete` is false for the part that came before a stop, a break, the length limit or a provider's filter.
+
+    `finish_reason` says which, as the model's provider did (`stop`, `length`, `content_filter`); `None` when it came to no end of its own.
+    """
 
     message_id: UUID
     content: str
@@ -155,6 +188,7 @@ class Answer:
     model: str
     provider: str
     complete: bool
+    finish_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

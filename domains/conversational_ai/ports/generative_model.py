@@ -55,7 +55,8 @@ class ModelRequest:
 
     `messages` are the earlier ones, oldest first, without the `question`. `language` is an ISO 639-1 code. `temperature` of None
     leaves it to the provider. `max_tokens` bounds the answer. `fallback` is what to say when the passages hold no answer (empty:
-    the model words it). `end_user` is an opaque, stable pseudonym that a provider may use against abuse.
+    the model words it). `end_user` is an opaque, stable pseudonym that a provider may use against abuse. `guidance` is what the calling
+    application adds: it may narrow the instructions and gives way to them.
     """
 
     model: str
@@ -68,6 +69,7 @@ class ModelRequest:
     max_tokens: int
     fallback: str
     end_user: str | None
+    guidance: str = ""
 
 
 class FinishReason(StrEnum):

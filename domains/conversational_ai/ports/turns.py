@@ -16,7 +16,9 @@ class Turns(Protocol):
     async def open(self, question: Question) -> OpenedTurn:
         """Store the question, reserve the quota and read what is needed to answer: all or nothing, in one round trip.
 
-        Raises `NotFound` for another organisation's conversation, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`,
+        A one-off question makes a conversation that is in no list and is never found, and takes no `conversations` from the quota.
+
+        Raises `NotFound` for another organisation's conversation or agent, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`,
         `QuotaExceeded`, and
         `QuotaPeriodMissing` when the billing period has to be opened first.
         """

@@ -12,8 +12,10 @@ from contracts.billing.errors import QuotaPeriodMissing
 from contracts.idempotency import IdempotencyInProgress, RequestKey
 from contracts.rate_limits import RateLimited
 from domains.conversational_ai.model.turn import (
+    NO_WISHES,
     AgentNotPublished,
     ClientMessageIdReused,
+    OneOff,
     OpenedTurn,
     Question,
     TurnAlreadyAsked,
@@ -21,6 +23,7 @@ from domains.conversational_ai.model.turn import (
     TurnOutcome,
     TurnRecord,
     TurnState,
+    Wishes,
 )
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent
 from domains.conversational_ai.ports.turns import Turns
@@ -40,12 +43,16 @@ MAXIMUM_CLIENT_ID_LENGTH = 200
 class AskQuestion:
     """A visitor's message. `client_message_id` makes it unique in the conversation, `idempotency_key` among the caller's requests.
 
+    It belongs to a conversation, or is a `one_off` question to an agent.
+
     `streamed` says that the caller follows the answer as it comes, and may come back for the rest of it on another replica.
     """
 
-    conversation_id: UUID
+    conversation_id: UUID | None
     content: str
     requested_by: Principal
+    one_off: OneOff | None = None
+    wishes: Wishes = NO_WISHES
     client_message_id: str | None = None
     idempotency_key: RequestKey | None = None
     streamed: bool = True
@@ -56,6 +63,7 @@ class AskedTurn:
     """The turn that answers, and whether it was asked before: followed by its `events` from the first on, or awaited whole by `outcome`."""
 
     turn_id: UUID
+    conversation_id: UUID
     events: AsyncIterator[tuple[LoggedEvent, ...]]
     outcome: Callable[[], Awaitable[TurnOutcome]]
     repeated: bool
@@ -77,6 +85,7 @@ class AskQuestionHandler:
     async def __call__(self, command: AskQuestion) -> AskedTurn:
         """Open the turn and start it; the same message again gives the same turn.
 
+        - It is asked in a conversation or of an agent, not both.
         - The content is 1 to 8,000 characters after trimming.
         - The conversation's agent is published, no other turn runs in it, and the quota allows one more answer.
         - The agent answers no more turns in a minute than its plan says; a message that is only repeated is not counted.
@@ -99,7 +108,7 @@ class AskQuestionHandler:
             raise
         running = self.running.start(opened, streamed=command.streamed)
         await asyncio.sleep(0)  # the turn begins now: the model is asked while the response is prepared
-        return AskedTurn(question.turn_id, running.stream.follow(), running.outcome, repeated=False)
+        return AskedTurn(question.turn_id, question.conversation_id, running.stream.follow(), running.outcome, repeated=False)
 
     def _question(self, command: AskQuestion) -> Question:
         content = command.content.strip()
@@ -112,23 +121,29 @@ class AskQuestionHandler:
         client_id = command.client_message_id
         if client_id is not None and not (1 <= len(client_id) <= MAXIMUM_CLIENT_ID_LENGTH and client_id.isprintable()):
             raise InvalidInput(FieldError("client_message_id", "invalid", f"must be 1 to {MAXIMUM_CLIENT_ID_LENGTH} printable characters"))
-        now = self.clock.now()
+        if (command.conversation_id is None) == (command.one_off is None):
+            raise InvalidInput(FieldError("conversation_id", "invalid", "ask in a conversation or of an agent"))
+        turn_id, now = new_id(), self.clock.now()
+        subject = command.one_off.agent_id if command.one_off else command.conversation_id or turn_id
         return Question(
-            turn_id=new_id(),
+            turn_id=turn_id,
             message_id=new_id(),
-            conversation_id=command.conversation_id,
+            conversation_id=command.conversation_id or turn_id,
             content=content,
             asked_by=command.requested_by,
             asked_at=now,
             expires_at=now + self.turn_limit + self.grace,
             runner_id=self.running.runner_id,
-            digest=hashlib.sha256(command.conversation_id.bytes + content.encode()).digest(),
+            digest=hashlib.sha256(subject.bytes + content.encode()).digest(),
             client_message_id=client_id,
             idempotency_key=command.idempotency_key,
+            one_off=command.one_off,
+            wishes=command.wishes,
         )
 
     async def _open(self, question: Question) -> OpenedTurn:
-        rules = await self.agent_rate.count(question.asked_by, question.conversation_id)
+        agent_id = question.one_off.agent_id if question.one_off else None
+        rules = await self.agent_rate.count(question.asked_by, question.conversation_id, agent_id=agent_id)
         try:
             try:
                 return await self.turns.open(question)
@@ -169,4 +184,4 @@ class AskQuestionHandler:
                 continue
             return (await self.turns.get(caller, before.id)).outcome
 
-        return AskedTurn(before.id, events, outcome, repeated=True)
+        return AskedTurn(before.id, before.conversation_id, events, outcome, repeated=True)

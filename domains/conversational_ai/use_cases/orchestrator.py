@@ -4,11 +4,13 @@ It alone holds the port of the generative model. No transaction is open while it
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
+from uuid import UUID
 
 from contracts.billing.errors import ReservationNotOpen
 from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
@@ -17,6 +19,7 @@ from domains.conversational_ai.model.turn import (
     Answer,
     Failure,
     OpenedTurn,
+    PastMessage,
     TokenUsage,
     TurnEnd,
     TurnInterrupted,
@@ -153,8 +156,8 @@ class Orchestrator:
     def _compose(self, turn: OpenedTurn, passages: Sequence[CitablePassage], language: str) -> ModelRequest:
         """Say everything the model may know: instructions in the system role, retrieved text as reference material beside the question."""
         messages: list[ChatMessage] = []
-        budget = _HISTORY_TOKENS
-        for past in reversed(turn.history):
+        budget, wishes = _HISTORY_TOKENS, turn.question.wishes
+        for past in reversed(_history(turn)):
             budget -= self.tokenizer.count(past.content)
             if budget < 0:
                 break
@@ -162,14 +165,15 @@ class Orchestrator:
         return ModelRequest(
             model=_model(turn),
             instructions=_instructions(turn),
+            guidance=wishes.guidance.strip(),
             messages=tuple(reversed(messages)),
             question=turn.question.content,
             passages=tuple(ReferencePassage(p.number, without_marks(p.text), p.title, p.score, p.locator.heading, None) for p in passages),
             language=language,
-            temperature=turn.agent.temperature,
-            max_tokens=turn.agent.max_tokens,
+            temperature=turn.agent.temperature if wishes.temperature is None else wishes.temperature,
+            max_tokens=min(turn.agent.max_tokens, wishes.max_tokens or turn.agent.max_tokens),
             fallback=_fallback(turn, language),
-            end_user=None,
+            end_user=_pseudonym(turn.question.asked_by.tenant, wishes.end_user) if wishes.end_user else None,
         )
 
     async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:
@@ -228,7 +232,7 @@ class Orchestrator:
         with self.observer.step("settle"):
             await self._write(end, turn)
         if complete:
-            stream.send("answer.completed", shown)
+            stream.send("answer.completed", completed_fields(answer) if answer else shown)
             stream.send("turn.completed", {"conversation_id": turn.question.conversation_id})
         elif failure is None:
             stream.send("turn.stopped", shown)
@@ -295,6 +299,7 @@ class Orchestrator:
             model=model,
             provider=finished.provider if finished else "",
             complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason is FinishReason.STOP),
+            finish_reason=finished.finish_reason.value if finished else None,
         )
 
     def _step(self, name: str, progress: _Progress) -> "_Step":
@@ -324,7 +329,15 @@ def _prompt(request: ModelRequest | None) -> str:
     """Return all that the model was given to read, to be counted when it did not say itself."""
     if request is None:
         return ""
-    return "\n".join((request.instructions, *(m.content for m in request.messages), *(p.text for p in request.passages), request.question))
+    return "\n".join(
+        (
+            request.instructions,
+            request.guidance,
+            *(m.content for m in request.messages),
+            *(p.text for p in request.passages),
+            request.question,
+        )
+    )
 
 
 def _model(turn: OpenedTurn) -> str:
@@ -342,6 +355,19 @@ def _storable(text: str) -> str:
 def _instructions(turn: OpenedTurn) -> str:
     parts = (turn.agent.instructions, turn.agent.custom_instructions, f"Tone: {turn.agent.tone}." if turn.agent.tone else "")
     return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def _history(turn: OpenedTurn) -> Sequence[PastMessage]:
+    """Return what was said before: stored, or as the caller of a one-off question tells it, as much as the agent looks back."""
+    if turn.question.one_off is None:
+        return turn.history
+    told, window = turn.question.one_off.history, turn.agent.context_window
+    return told[max(len(told) - window, 0) :]
+
+
+def _pseudonym(organization_id: UUID, end_user: str) -> str:
+    """Return a name that says nothing of the person, and stays the same."""
+    return hashlib.sha256(organization_id.bytes + end_user.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _fallback(turn: OpenedTurn, language: str) -> str:
@@ -364,6 +390,11 @@ def _told(stream: TurnStream, failure: Failure) -> TurnOutcome:
 
 def _failure(error: LuneoError, *, retryable: bool) -> Failure:
     return Failure(error.code, error.title, error.detail, retryable)
+
+
+def completed_fields(answer: Answer) -> dict[str, object]:
+    """Return what is told of a whole answer."""
+    return {"message": message_fields(answer), "usage": usage_fields(answer.usage), "finish_reason": answer.finish_reason or "stop"}
 
 
 def _shown(passage: CitablePassage) -> dict[str, object]:
