@@ -3,7 +3,7 @@
 Source: the OpenAI API reference, "Chat Completions" and "Models". Unknown fields are ignored here, so that any client of that API works.
 """
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -23,11 +23,72 @@ class ContentPart(LenientRequest, frozen=True):
     text: str | None = None
 
 
-class CompletionMessage(LenientRequest, frozen=True):
-    """One message: `role` is `system`, `developer`, `user` or `assistant`."""
+class CalledFunction(LenientRequest, frozen=True):
+    """What a call names: a function and its arguments, JSON in a text."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    name: str
+    arguments: str
+
+
+class AskedToolCall(LenientRequest, frozen=True):
+    """A call that the assistant asked for earlier."""
+
+    id: str
+    function: CalledFunction
+
+
+class CompletionMessage(LenientRequest, frozen=True):
+    """One message. Of role `tool` it is what a function answered to the call `tool_call_id`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
+    tool_calls: list[AskedToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class OfferedFunction(LenientRequest, frozen=True):
+    """A function that the caller runs. `parameters` is a JSON Schema."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class OfferedTool(LenientRequest, frozen=True):
+    """A tool: a function."""
+
+    type: Literal["function"]
+    function: OfferedFunction
+
+
+class NamedFunction(LenientRequest, frozen=True):
+    """The name of an offered function."""
+
+    name: str
+
+
+class NamedTool(LenientRequest, frozen=True):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class AnswerSchema(LenientRequest, frozen=True):
+    """The JSON Schema that the answer is to have."""
+
+    name: str
+    schema: dict[str, Any]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(LenientRequest, frozen=True):
+    """What the answer is to be."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: AnswerSchema | None = None
 
 
 class StreamOptions(LenientRequest, frozen=True):
@@ -51,6 +112,11 @@ class ChatCompletionRequest(LenientRequest, frozen=True):
     max_completion_tokens: int | None = None
     n: int | None = None
     user: str | None = None
+    stop: str | list[str] | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[OfferedTool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
     conversation_id: UUID | None = None
 
 
@@ -62,16 +128,33 @@ class AnsweredBody(Response, frozen=True):
     citations: list[CitationBody]
 
 
+class FunctionCall(Response, frozen=True):
+    """What is to be called; `arguments` is JSON as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class CompletionToolCall(Response, frozen=True):
+    """A call that the caller is asked to make; `index` is there in chunks."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+    index: int | msgspec.UnsetType = msgspec.UNSET
+
+
 class CompletionAnswer(Response, frozen=True):
     """The agent's message."""
 
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
+    tool_calls: list[CompletionToolCall] | msgspec.UnsetType = msgspec.UNSET
 
 
 class CompletionChoice(Response, frozen=True):
-    """The one choice. `finish_reason` is `stop`, `length` or `content_filter`."""
+    """The one choice. `finish_reason` is `stop`, `length`, `content_filter` or `tool_calls`."""
 
     index: int
     message: CompletionAnswer
@@ -104,6 +187,7 @@ class ChunkDelta(Response, frozen=True, omit_defaults=True):
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[CompletionToolCall] | None = None
 
 
 class ChunkChoice(Response, frozen=True):

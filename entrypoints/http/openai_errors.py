@@ -11,6 +11,7 @@ MEDIA_TYPE = "application/json"
 _OF_CODE: Mapping[str, tuple[int, str, str]] = {
     "unauthenticated": (401, "invalid_request_error", "invalid_api_key"),
     "quota_exceeded": (429, "insufficient_quota", "insufficient_quota"),
+    "model_cannot": (400, "invalid_request_error", "unsupported_value"),
     "rate_limited": (429, "rate_limit_error", "rate_limit_exceeded"),
 }
 _TYPE_OF_STATUS: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}

@@ -15,7 +15,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from contracts.identity.permissions import Role
 from domains.billing.use_cases.apply_plan import ApplyPlan, ApplyPlanHandler
-from domains.conversational_ai.ports.generative_model import AnswerFinished, FinishReason, ModelRefused, ModelTimedOut
+from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
+from domains.conversational_ai.ports.generative_model import AnswerFinished, FinishReason, ModelCannot, ModelRefused, ModelTimedOut
 from entrypoints.http.routing import ACCESS
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
@@ -25,6 +26,10 @@ from tests.fixtures.routes import described
 
 SCOPES = ["conversations:reply"]
 ASK: Any = [{"role": "user", "content": "How much is the Pro plan?"}]
+WEATHER: Any = {"type": "function", "function": {"name": "weather", "description": "Says it", "parameters": {"type": "object"}}}
+CALL = ToolCall("call_1", "weather", '{"city": "Paris"}')
+CALLED = AnswerFinished(FinishReason.TOOL_CALLS, 10, 5, False, "scripted", "tests", (CALL,))
+CALL_SENT = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
 ANSWER = "The Pro plan costs 49 euros [1]."
 
 
@@ -204,36 +209,61 @@ async def test_a_conversation_is_kept_where_it_is_named(desk: Desk) -> None:
         await desk.openai.chat.completions.create(model=desk.slug, messages=ASK, extra_body={"conversation_id": str(new_id())})
 
 
-@pytest.mark.parametrize(
-    ("changes", "param"),
-    [
-        ({"n": 2}, "n"),
-        ({"n": 0}, "n"),
-        ({"temperature": 2.5}, "temperature"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"messages": []}, "messages"),
-        ({"messages": [{"role": "system", "content": "alone"}]}, "messages"),
-        ({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hi"}]}, "messages"),
-        ({"messages": [{"role": "user", "content": " "}]}, "messages"),
-        ({"messages": [{"role": "user", "content": "a" * 8_001}]}, "messages"),
-        ({"messages": [{"role": "wizard", "content": "hi"}]}, "messages[0].role"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content"),
-        ({"messages": [{"role": "system", "content": "a" * 20_001}, {"role": "user", "content": "hi"}]}, "messages"),
-        ({"messages": "hi"}, "messages"),
-        ({"model": None}, "model"),
-        ({"conversation_id": "hi"}, "conversation_id"),
-        ({"user": "u" * 513}, "user"),
-    ],
-)
-async def test_what_cannot_be_is_refused_in_openais_words(desk: Desk, changes: dict[str, Any], param: str) -> None:
-    body = {"model": desk.slug, "messages": ASK, **changes}
-    answer = await desk.key.client.post("/v1/chat/completions", json=body, headers=desk.key.headers)
-    assert answer.status_code == 400, answer.text
-    error = answer.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert (error["type"], error["param"]) == ("invalid_request_error", param), error
-    assert error["message"]
-    assert answer.headers["x-should-retry"] == "false"
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"n": 2}, "n"),
+    ({"n": 0}, "n"),
+    ({"temperature": 2.5}, "temperature"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"messages": []}, "messages"),
+    ({"messages": [{"role": "system", "content": "alone"}]}, "messages"),
+    ({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hi"}]}, "messages"),
+    ({"messages": [{"role": "user", "content": " "}]}, "messages"),
+    ({"messages": [{"role": "user", "content": "a" * 8_001}]}, "messages"),
+    ({"messages": [{"role": "wizard", "content": "hi"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages[0].content"),
+    ({"messages": [{"role": "system", "content": "a" * 20_001}, {"role": "user", "content": "hi"}]}, "messages"),
+    ({"messages": "hi"}, "messages"),
+    ({"model": None}, "model"),
+    ({"conversation_id": "hi"}, "conversation_id"),
+    ({"user": "u" * 513}, "user"),
+    ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+    ({"stop": ""}, "stop"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    ({"response_format": {"type": "yaml"}}, "response_format.type"),
+    ({"tools": [{"type": "function", "function": {"name": "not a name"}}]}, "tools[0].function.name"),
+    ({"tools": [{"type": "function", "function": {"name": "f"}}] * 129}, "tools"),
+    ({"tools": [{"type": "function", "function": {"name": "f", "description": "a" * 100_001}}]}, "tools"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "other"}}}, "tool_choice"),
+    (
+        {"messages": [{"role": "user", "content": "hi"}, {"role": "tool", "content": "x", "tool_call_id": "a"}]},
+        "messages[1].tool_call_id",
+    ),
+    ({"messages": [{"role": "assistant", "tool_calls": [CALL_SENT]}, {"role": "user", "content": "hi"}]}, "messages"),
+    (
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "tool_calls": [CALL_SENT]},
+                {"role": "tool", "content": "x" * 200_001, "tool_call_id": "call_1"},
+            ]
+        },
+        "messages",
+    ),
+    ({"tools": [WEATHER], "conversation_id": str(new_id())}, "tools"),
+]
+
+
+async def test_what_cannot_be_is_refused_in_openais_words(desk: Desk) -> None:
+    for changes, param in REFUSED:
+        body = {"model": desk.slug, "messages": ASK, **changes}
+        answer = await desk.key.client.post("/v1/chat/completions", json=body, headers=desk.key.headers)
+        assert answer.status_code == 400, answer.text
+        error = answer.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert (error["type"], error["param"]) == ("invalid_request_error", param), error
+        assert error["message"]
+        assert answer.headers["x-should-retry"] == "false"
 
 
 async def test_errors_are_what_the_client_knows_them_as(desk: Desk) -> None:
@@ -340,6 +370,62 @@ async def test_the_same_key_gives_the_same_completion(desk: Desk, *, stream: boo
         assert first.json()["choices"] == second.json()["choices"]
     else:
         assert second.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_functions_are_offered_called_and_answered(desk: Desk, *, stream: bool) -> None:
+    play(desk.site, [CALLED], ["It rains."])
+    options: Any = {"model": desk.slug, "tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "weather"}}}
+    if stream:
+        chunks = await streamed(desk, **options)
+        call: Any
+        [call] = [c for chunk in chunks for c in chunk.choices[0].delta.tool_calls or ()]
+        assert call.index == 0
+        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+    else:
+        answered = await desk.openai.chat.completions.create(messages=ASK, **options)
+        assert (answered.choices[0].finish_reason, answered.choices[0].message.content) == ("tool_calls", None)
+        asked: Any = answered.choices[0].message.tool_calls
+        [call] = asked
+    assert call.function is not None
+    assert (call.id, call.type, call.function.name, call.function.arguments) == ("call_1", "function", "weather", '{"city": "Paris"}')
+    messages = [
+        *ASK,
+        {"role": "assistant", "content": None, "tool_calls": [call.model_dump(exclude={"index"})]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "Rain"},
+    ]
+    last: Any = {**options, "messages": messages, "tool_choice": "auto", "parallel_tool_calls": False}
+    answered = await desk.openai.chat.completions.create(**last)
+    assert answered.choices[0].message.content == "It rains."
+    offered, request = desk.site.model.requests
+    assert offered.tools == (Tool("weather", "Says it", {"type": "object"}),)
+    assert (offered.tool_choice, request.tool_choice) == (ToolChoice("function", "weather"), ToolChoice("auto"))
+    assert request.parallel_tool_calls is False
+    assert request.question == ASK[0]["content"]
+    assert [(m.content, m.tool_calls, m.tool_call_id) for m in request.continuation] == [("", (CALL,), None), ("Rain", (), "call_1")]
+
+
+async def test_stop_and_the_form_of_the_answer_reach_the_model(desk: Desk) -> None:
+    play(desk.site, ['{"price": 49}'])
+    schema: dict[str, object] = {"type": "object", "properties": {"price": {"type": "integer"}}}
+    for form in (
+        {"type": "json_schema", "json_schema": {"name": "price", "schema": schema, "strict": True}},
+        {"type": "json_object"},
+        {"type": "text"},
+    ):
+        options: Any = {"model": desk.slug, "messages": ASK, "response_format": form, "stop": "END"}
+        await desk.openai.chat.completions.create(**options)
+    formed, free, text = desk.site.model.requests
+    assert formed.answer_format == AnswerFormat(schema, "price", None, strict=True)
+    assert (free.answer_format, text.answer_format) == (AnswerFormat(), None)
+    assert formed.stop == ("END",)
+
+
+async def test_what_the_model_cannot_do_is_the_callers_error(desk: Desk) -> None:
+    play(desk.site, [ModelCannot("It writes no JSON")])
+    with pytest.raises(openai.BadRequestError) as refused:
+        await desk.openai.chat.completions.create(model=desk.slug, messages=ASK, response_format={"type": "json_object"})
+    assert (refused.value.code, refused.value.type) == ("unsupported_value", "invalid_request_error")
 
 
 async def test_the_laws_of_routes_hold_here_too(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnSt
 from contracts.idempotency import LIFETIME_SECONDS, IdempotencyKeyReused, RequestKey
 from domains.billing.use_cases.expire_reservations import ExpireReservations
 from domains.conversational_ai.model.citation import Citation, Locator
+from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
@@ -188,6 +189,18 @@ class TurnsContract:
         assert await world.books(caller) == (1, 0)
         assert {e.metric for e in await events(world.billing, caller)} == {Metric.MESSAGES_AI, Metric.TOKENS_IN, Metric.TOKENS_OUT}
         assert (await quota(world.billing, caller, Metric.CONVERSATIONS)).used == 0
+
+    async def test_an_answer_may_be_calls_alone(self, world: TurnWorld) -> None:
+        caller, agent = await world.caller(), answering_agent()
+        await world.conversation(caller, agent)
+        question = world.one_off(caller, agent)
+        await world.turns.open(question)
+        end = world.completed(question, "")
+        assert end.answer is not None
+        calls = (ToolCall("c1", "weather", '{"city": "Paris"}'), ToolCall("c2", "time", "no JSON"))
+        end = replace(end, answer=replace(end.answer, tool_calls=calls, finish_reason="tool_calls", citations=()))
+        await world.turns.end(end, caller)
+        assert (await world.turns.get(caller, question.turn_id)).answer == end.answer
 
     async def test_nobody_goes_on_where_a_one_off_question_was_asked(self, world: TurnWorld) -> None:
         caller, agent = await world.caller(), answering_agent()

@@ -89,6 +89,7 @@ messages = Table(
     Column("citations", Json, nullable=False),
     Column("complete", Boolean, nullable=False),
     Column("finish_reason", Text),
+    Column("tool_calls", Json),
     moment("created_at"),
     CheckConstraint("role in ('user', 'assistant')", name="role_known"),
     ForeignKeyConstraint(

@@ -17,6 +17,7 @@ from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnSt
 from contracts.idempotency import RequestKey
 from contracts.identity.commands import Confirmations
 from domains.conversational_ai.model.citation import Citation, Locator
+from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
@@ -131,13 +132,13 @@ with freed as (
 
 _ANSWER: LiteralString = """
 insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, finish_reason,
-                                         created_at)
+                                         tool_calls, created_at)
 values (%(organization)s, %(message)s, %(conversation)s, %(turn)s, 'assistant', %(content)s, %(citations)s, %(complete)s, %(finish)s,
-        %(now)s)
+        %(calls)s, %(now)s)
 """
 
 _TURN: LiteralString = """
-select t.*, m.id as message_id, m.content, m.citations, m.complete, m.finish_reason
+select t.*, m.id as message_id, m.content, m.citations, m.complete, m.finish_reason, m.tool_calls
   from conversational_ai.turns t
   left join conversational_ai.messages m on m.organization_id = t.organization_id and m.turn_id = t.id and m.role = 'assistant'
  where t.organization_id = %(organization)s
@@ -252,6 +253,7 @@ class PostgresTurns:
                         "citations": Jsonb([citation_json(c) for c in answer.citations]),
                         "complete": answer.complete,
                         "finish": answer.finish_reason,
+                        "calls": Jsonb([_call_json(c) for c in answer.tool_calls]) if answer.tool_calls else None,
                     },
                 )
                 await self._quotas.settle(pipeline, reservation_id=end.turn_id, usage=_usage_lines(usage), at=end.ended_at)
@@ -376,7 +378,12 @@ def _answer(row: Row) -> Answer:
         provider=row["provider"] or "",
         complete=row["complete"],
         finish_reason=row["finish_reason"],
+        tool_calls=tuple(ToolCall(**call) for call in row["tool_calls"] or ()),
     )
+
+
+def _call_json(call: ToolCall) -> dict[str, object]:
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def citation_json(citation: Citation) -> dict[str, object]:

@@ -15,6 +15,7 @@ from uuid import UUID
 from contracts.billing.errors import ReservationNotOpen
 from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
 from domains.conversational_ai.model.language import language_of
+from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
     Answer,
     Failure,
@@ -52,6 +53,7 @@ from shared_kernel.identifiers import new_id
 _HISTORY_TOKENS = 3_000
 _RETRY_SECONDS = 0.25
 _RETRY_SECONDS_MAXIMUM = 5.0
+_WHOLE = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})
 _DEFECT = Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
 
 
@@ -78,6 +80,12 @@ class _Progress:
     steps: dict[str, float] = field(default_factory=dict)
     request: ModelRequest | None = None
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """What the answer asks to be called, in text that can be stored."""
+        calls = self.finished.tool_calls if self.finished else ()
+        return tuple(ToolCall(_storable(c.id), _storable(c.name), _storable(c.arguments)) for c in calls)
 
     @property
     def text(self) -> str:
@@ -158,14 +166,22 @@ class Orchestrator:
         messages: list[ChatMessage] = []
         budget, wishes = _HISTORY_TOKENS, turn.question.wishes
         for past in reversed(_history(turn)):
-            budget -= self.tokenizer.count(past.content)
+            budget -= self.tokenizer.count("".join((past.content, *(call.arguments for call in past.tool_calls))))
             if budget < 0:
                 break
-            messages.append(ChatMessage(Role.ASSISTANT if past.role == "assistant" else Role.USER, past.content))
+            messages.append(_message(past))
+        while messages and messages[-1].role is Role.TOOL:
+            messages.pop()  # its call was further back than the agent looks
         return ModelRequest(
             model=_model(turn),
             instructions=_instructions(turn),
             guidance=wishes.guidance.strip(),
+            continuation=tuple(_message(past) for past in wishes.continuation),
+            stop=wishes.stop,
+            answer_format=wishes.answer_format,
+            tools=wishes.tools,
+            tool_choice=wishes.tool_choice,
+            parallel_tool_calls=wishes.parallel_tool_calls,
             messages=tuple(reversed(messages)),
             question=turn.question.content,
             passages=tuple(ReferencePassage(p.number, without_marks(p.text), p.title, p.score, p.locator.heading, None) for p in passages),
@@ -192,7 +208,7 @@ class Orchestrator:
                             tokens_in=event.tokens_in,
                             tokens_out=event.tokens_out,
                         )
-        if not progress.text.strip():
+        if not progress.text.strip() and not progress.tool_calls:
             if progress.finished is not None and progress.finished.finish_reason is FinishReason.CONTENT_FILTER:
                 raise ModelWithheld
             raise ModelAnsweredNonsense("The model said nothing")
@@ -281,7 +297,7 @@ class Orchestrator:
     def _answer(self, turn: OpenedTurn, progress: _Progress, state: TurnState) -> Answer | None:
         """Return the message to store: none when nothing was said, since a turn without an answer costs nothing."""
         text = progress.text
-        if not text.strip():
+        if not text.strip() and not progress.tool_calls:
             return None
         finished = progress.finished
         asked = _model(turn)
@@ -298,8 +314,9 @@ class Orchestrator:
             usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
             model=model,
             provider=finished.provider if finished else "",
-            complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason is FinishReason.STOP),
+            complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason in _WHOLE),
             finish_reason=finished.finish_reason.value if finished else None,
+            tool_calls=progress.tool_calls,
         )
 
     def _step(self, name: str, progress: _Progress) -> "_Step":
@@ -333,7 +350,7 @@ def _prompt(request: ModelRequest | None) -> str:
         (
             request.instructions,
             request.guidance,
-            *(m.content for m in request.messages),
+            *(m.content for m in (*request.messages, *request.continuation)),
             *(p.text for p in request.passages),
             request.question,
         )
@@ -363,6 +380,10 @@ def _history(turn: OpenedTurn) -> Sequence[PastMessage]:
         return turn.history
     told, window = turn.question.one_off.history, turn.agent.context_window
     return told[max(len(told) - window, 0) :]
+
+
+def _message(past: PastMessage) -> ChatMessage:
+    return ChatMessage(Role(past.role), past.content, past.tool_calls, past.tool_call_id)
 
 
 def _pseudonym(organization_id: UUID, end_user: str) -> str:
@@ -424,7 +445,13 @@ def message_fields(answer: Answer) -> dict[str, object]:
         "citations": [citation_fields(c) for c in answer.citations],
         "confidence": None,
         "complete": answer.complete,
+        **({"tool_calls": [tool_call_fields(call) for call in answer.tool_calls]} if answer.tool_calls else {}),
     }
+
+
+def tool_call_fields(call: ToolCall) -> dict[str, object]:
+    """Return a call as clients see it."""
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def usage_fields(usage: TokenUsage) -> dict[str, object]:

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
+from msgspec import UNSET
 
 from contracts.http.base import Money
 from contracts.http.conversations import (
@@ -24,6 +25,7 @@ from contracts.http.conversations import (
     MessageList,
     StartConversationBody,
     StoredMessageBody,
+    ToolCallBody,
     TurnAnswer,
     TurnBody,
     TurnProblem,
@@ -265,6 +267,7 @@ def _message(answer: Answer) -> MessageBody:
         citations=[citation_body(citation) for citation in answer.citations],
         confidence=None,
         complete=answer.complete,
+        tool_calls=[ToolCallBody(id=c.id, name=c.name, arguments=c.arguments) for c in answer.tool_calls] or UNSET,
     )
 
 

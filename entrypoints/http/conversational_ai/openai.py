@@ -1,6 +1,8 @@
 """OpenAI's API: an agent is a model, a completion is a turn. It translates; the turn is asked as everywhere else."""
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,7 +17,7 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from contracts.http.base import Problem
-from contracts.http.conversations import CitationBody, TurnProblem
+from contracts.http.conversations import CitationBody, ToolCallBody, TurnProblem
 from contracts.http.openai import (
     AnsweredBody,
     ChatCompletion,
@@ -26,12 +28,18 @@ from contracts.http.openai import (
     CompletionAnswer,
     CompletionChoice,
     CompletionMessage,
+    CompletionToolCall,
     CompletionUsage,
+    FunctionCall,
     ModelBody,
     ModelList,
+    NamedTool,
+    OfferedTool,
+    ResponseFormat,
 )
 from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
+from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
 from domains.conversational_ai.model.turn import Answer, Failure, OneOff, PastMessage, Wishes
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.ports.conversations import ConversationReading
@@ -52,6 +60,10 @@ _ACCESS = requires(Permission.CONVERSATIONS_REPLY)
 _MAXIMUM_GUIDANCE = 20_000
 _MAXIMUM_TEMPERATURE = 2.0
 _MAXIMUM_USER = 512
+_MAXIMUM_STOPS, _MAXIMUM_STOP = 4, 200
+_MAXIMUM_TOOLS, _MAXIMUM_TOOLS_BYTES = 128, 100_000
+_MAXIMUM_CONTINUATION = 200_000
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEEP_OPEN = b": keep open\n\n"
 _DONE = b"data: [DONE]\n\n"
 
@@ -92,9 +104,12 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
 
     The turn goes on when the client leaves. Errors, also inside a stream, are told as OpenAI tells them.
     """
-    wishes, (history, question) = _wishes(data), _messages(data.messages)
+    history, question, continuation = _messages(data.messages)
+    wishes = replace(_wishes(data), continuation=continuation)
     agent = await _agent(agents, principal, data.model)
     if data.conversation_id is not None:
+        if data.tools or continuation:
+            raise InvalidInput(FieldError("tools", "unsupported_value", "a kept conversation holds no calls: leave conversation_id out"))
         conversation = await conversations.conversation(principal, data.conversation_id)
         if conversation.agent_id != agent.id:
             raise InvalidInput(FieldError("conversation_id", "invalid", "is a conversation with another agent"))
@@ -137,17 +152,100 @@ def _wishes(data: ChatCompletionRequest) -> Wishes:
         temperature=data.temperature,
         max_tokens=data.max_completion_tokens or data.max_tokens,
         end_user=data.user or None,
+        stop=_stop(data.stop),
+        answer_format=_answer_format(data.response_format),
+        tools=_tools(data.tools or ()),
+        tool_choice=_tool_choice(data),
+        parallel_tool_calls=data.parallel_tool_calls if data.tools else None,
     )
 
 
-def _messages(messages: Sequence[CompletionMessage]) -> tuple[tuple[PastMessage, ...], str]:
-    """Return what was said before, and the question: the last message. Raises `InvalidInput`."""
-    said = [(i, m) for i, m in enumerate(messages) if m.role in {"user", "assistant"}]
-    if not said or said[-1][1].role != "user":
-        raise InvalidInput(FieldError("messages", "invalid", "must end with a message of the user"))
-    *before, (last, question) = said
-    history = [PastMessage(m.role, text) for i, m in before if (text := _text(m, i))]
-    return tuple(history), _text(question, last)
+def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    if len(stops) > _MAXIMUM_STOPS or not all(1 <= len(s) <= _MAXIMUM_STOP for s in stops):
+        raise InvalidInput(FieldError("stop", "invalid", f"must be at most {_MAXIMUM_STOPS} texts of 1 to {_MAXIMUM_STOP} characters"))
+    return stops
+
+
+def _answer_format(asked: ResponseFormat | None) -> AnswerFormat | None:
+    if asked is None or asked.type == "text":
+        return None
+    if asked.type == "json_object":
+        return AnswerFormat()
+    wanted = asked.json_schema
+    if wanted is None:
+        raise InvalidInput(FieldError("response_format.json_schema", "missing", "is required for type json_schema"))
+    return AnswerFormat(wanted.schema, _named(wanted.name, "response_format.json_schema.name"), wanted.description, wanted.strict)
+
+
+def _tools(offered: Sequence[OfferedTool]) -> tuple[Tool, ...]:
+    if len(offered) > _MAXIMUM_TOOLS:
+        raise InvalidInput(FieldError("tools", "invalid", f"may be {_MAXIMUM_TOOLS}"))
+    if len(_ENCODE(offered)) > _MAXIMUM_TOOLS_BYTES:
+        raise InvalidInput(FieldError("tools", "invalid", f"may have {_MAXIMUM_TOOLS_BYTES} bytes in all"))
+    functions = [t.function for t in offered]
+    return tuple(Tool(_named(f.name, f"tools[{i}].function.name"), f.description, f.parameters, f.strict) for i, f in enumerate(functions))
+
+
+def _named(name: str, field: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(FieldError(field, "invalid", "must be 1 to 64 letters, digits, underscores and dashes"))
+    return name
+
+
+def _tool_choice(data: ChatCompletionRequest) -> ToolChoice | None:
+    chosen = data.tool_choice
+    if chosen is None or (chosen == "none" and not data.tools):
+        return None
+    if not data.tools:
+        raise InvalidInput(FieldError("tool_choice", "invalid", "needs tools to choose from"))
+    if not isinstance(chosen, NamedTool):
+        return ToolChoice(chosen)
+    if chosen.function.name not in {t.function.name for t in data.tools}:
+        raise InvalidInput(FieldError("tool_choice", "invalid", "names a function that is not among the tools"))
+    return ToolChoice("function", chosen.function.name)
+
+
+_Said = tuple[PastMessage, ...]
+
+
+def _messages(messages: Sequence[CompletionMessage]) -> tuple[_Said, str, _Said]:
+    """Return what was said before, the question (the last message of the user), and the calls and answers of functions after it.
+
+    Raises `InvalidInput`.
+    """
+    said = [(i, m) for i, m in enumerate(messages) if m.role not in {"system", "developer"}]
+    _check_calls(said)
+    last = next((n for n in reversed(range(len(said))) if said[n][1].role == "user"), None)
+    if last is None or said[-1][1].role not in {"user", "tool"}:
+        raise InvalidInput(FieldError("messages", "invalid", "must end with a message of the user, or with what its functions answered"))
+    past = [_past(m, i) for i, m in said]
+    continuation = tuple(past[last + 1 :])
+    if sum(len(p.content) for p in continuation) > _MAXIMUM_CONTINUATION:
+        raise InvalidInput(FieldError("messages", "invalid", f"functions may answer {_MAXIMUM_CONTINUATION} characters in all"))
+    return tuple(p for p in past[:last] if p.content or p.tool_calls or p.role == "tool"), past[last].content, continuation
+
+
+def _check_calls(said: Sequence[tuple[int, CompletionMessage]]) -> None:
+    """Every call is answered right after it, and nothing else is. Raises `InvalidInput`."""
+    waiting: set[str] = set()
+    for i, m in said:
+        if m.role == "tool":
+            if m.tool_call_id not in waiting:
+                raise InvalidInput(FieldError(f"messages[{i}].tool_call_id", "invalid", "must name a call that waits for its answer"))
+            waiting.remove(m.tool_call_id)
+        elif waiting:
+            break
+        elif m.role == "assistant":
+            waiting = {call.id for call in m.tool_calls or ()}
+    if waiting:
+        raise InvalidInput(FieldError("messages", "invalid", f"hold no answer to the calls {', '.join(sorted(waiting))}"))
+
+
+def _past(message: CompletionMessage, index: int) -> PastMessage:
+    asked = (message.tool_calls or ()) if message.role == "assistant" else ()
+    calls = tuple(ToolCall(c.id, c.function.name, c.function.arguments) for c in asked)
+    return PastMessage(message.role, _text(message, index), calls, message.tool_call_id if message.role == "tool" else None)
 
 
 def _text(message: CompletionMessage, index: int) -> str:
@@ -182,7 +280,7 @@ class _Usage(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     citations: list[CitationBody]
-    complete: bool
+    tool_calls: list[ToolCallBody] = []
 
 
 class _Told(msgspec.Struct):
@@ -213,7 +311,9 @@ class _Completion:
 
     def whole(self, answer: Answer) -> ChatCompletion:
         """Return the whole completion."""
-        message = CompletionAnswer(role="assistant", content=answer.content, refusal=None)
+        calls = [_call(c.id, c.name, c.arguments) for c in answer.tool_calls]
+        content = None if calls and not answer.content else answer.content
+        message = CompletionAnswer(role="assistant", content=content, refusal=None, tool_calls=calls or msgspec.UNSET)
         finish_reason = answer.finish_reason or "stop"
         return ChatCompletion(
             id=self.id,
@@ -244,7 +344,11 @@ class _Completion:
 
     def _end(self, told: _Told) -> bytes:
         citations = told.message.citations if told.message else []
-        end = self._role() + self._chunk(ChunkDelta(), finish_reason=told.finish_reason, luneo=self._ours(citations))
+        calls = told.message.tool_calls if told.message else []
+        end = self._role()
+        if calls:
+            end += self._chunk(ChunkDelta(tool_calls=[_call(c.id, c.name, c.arguments, index=i) for i, c in enumerate(calls)]))
+        end += self._chunk(ChunkDelta(), finish_reason=told.finish_reason, luneo=self._ours(citations))
         if self._tells_usage:
             used = told.usage or _Usage(0, 0)
             end += self._data(choices=[], usage=_usage(used.tokens_in, used.tokens_out))
@@ -260,6 +364,10 @@ class _Completion:
     def _data(self, **fields: Any) -> bytes:  # noqa: ANN401 - fields of a chunk
         chunk = ChatCompletionChunk(id=self.id, object="chat.completion.chunk", created=self.created, model=self.model, **fields)
         return b"data: " + _ENCODE(chunk) + b"\n\n"
+
+
+def _call(identifier: str, name: str, arguments: str, *, index: int | msgspec.UnsetType = msgspec.UNSET) -> CompletionToolCall:
+    return CompletionToolCall(id=identifier, type="function", function=FunctionCall(name=name, arguments=arguments), index=index)
 
 
 def _usage(tokens_in: int, tokens_out: int) -> CompletionUsage:

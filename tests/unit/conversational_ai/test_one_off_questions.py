@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from domains.conversational_ai.model.tool_call import Tool, ToolCall, ToolChoice
 from domains.conversational_ai.model.turn import NO_WISHES, OneOff, PastMessage, Wishes
-from domains.conversational_ai.ports.generative_model import AnswerFinished, FinishReason
+from domains.conversational_ai.ports.generative_model import AnswerFinished, FinishReason, Role
 from shared_kernel.errors import InvalidInput, NotFound
 from shared_kernel.identifiers import new_id
 from tests.port_contracts.turns import answering_agent
@@ -68,3 +69,37 @@ async def test_why_an_answer_ended_is_kept_with_it() -> None:
     answer = (await house.record(asked.turn_id)).answer
     assert answer is not None
     assert answer.finish_reason == "content_filter"
+
+
+async def test_calls_are_the_answer_and_what_they_gave_comes_back() -> None:
+    agent, call = answering_agent(), ToolCall("c1", "weather", '{"city": "Paris"}')
+    called = AnswerFinished(FinishReason.TOOL_CALLS, 10, 5, False, "scripted", "tests", (call,))
+    house = await TurnHouse.make([called], ["Rain."], agent=agent)
+    one_off, tools = OneOff(agent_id=agent.id, history=TOLD), (Tool("weather"),)
+    asked = await house.replica().ask(house.message(conversation_id=None, one_off=one_off, wishes=Wishes(tools=tools)))
+    completed = fields((await answered(asked))[-2])
+    assert completed["finish_reason"] == "tool_calls"
+    assert (completed["message"]["content"], completed["message"]["complete"]) == ("", True)
+    assert completed["message"]["tool_calls"] == [{"id": "c1", "name": "weather", "arguments": '{"city": "Paris"}'}]
+    answer = (await house.record(asked.turn_id)).answer
+    assert answer is not None
+    assert answer.tool_calls == (call,)
+    assert await house.books() == (1, 0)
+    gave = (PastMessage("assistant", "", (call,)), PastMessage("tool", "Rain", tool_call_id="c1"))
+    wishes = Wishes(tools=tools, tool_choice=ToolChoice("auto"), continuation=gave)
+    await answered(await house.replica().ask(house.message(conversation_id=None, one_off=one_off, wishes=wishes)))
+    request = house.model.requests[1]
+    assert [(m.role, m.content, m.tool_calls, m.tool_call_id) for m in request.continuation] == [
+        (Role.ASSISTANT, "", (call,), None),
+        (Role.TOOL, "Rain", (), "c1"),
+    ]
+    assert (request.tools, request.tool_choice) == (tools, ToolChoice("auto"))
+
+
+async def test_what_a_function_answered_is_not_told_without_its_call() -> None:
+    agent = answering_agent(context_window=2)
+    house = await TurnHouse.make(["Nine."], agent=agent)
+    call = ToolCall("c1", "weather", "{}")
+    told = (*TOLD, PastMessage("assistant", "", (call,)), PastMessage("tool", "Rain", tool_call_id="c1"), PastMessage("assistant", "Rain."))
+    await answered(await house.replica().ask(house.message(conversation_id=None, one_off=OneOff(agent_id=agent.id, history=told))))
+    assert [m.content for m in house.model.requests[0].messages] == ["Rain."]
