@@ -33,7 +33,6 @@ def _words_of(file: str) -> str:
     return files(__package__).joinpath(file).read_text("utf-8")
 
 
-
 _ENDINGS: Final = tuple(
     sorted(
         """
