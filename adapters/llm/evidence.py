@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import Final
 
 from adapters.llm.passages import Unit
-from adapters.llm.vocabulary import folded, is_common, terms
+from adapters.llm.vocabulary import is_common, terms
 from domains.conversational_ai.model.language import language_of
+from domains.conversational_ai.model.words import folded
 from domains.conversational_ai.ports.generative_model import ReferencePassage
 
 _COMMON_WEIGHT: Final = 0.25

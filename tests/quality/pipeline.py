@@ -8,6 +8,7 @@ from uuid import UUID
 
 from adapters.llm.local import LocalModel
 from adapters.llm.tokens import Utf8Tokenizer
+from adapters.text_analysis.snowball import SnowballTextAnalysis
 from contracts.conversational_ai.events import KnowledgeSourceAdded
 from domains.conversational_ai.model.agent import DEFAULT_CUT_OFF
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
@@ -15,6 +16,7 @@ from domains.conversational_ai.model.knowledge_source import KnowledgeSource, Pa
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
+from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from shared_kernel.identifiers import new_id
 from tests.fakes.billing import BillingStore
@@ -109,5 +111,6 @@ async def _indexed(world: World, embeddings: Embeddings, house: TurnHouse) -> tu
         await tx.sources.add(source, world.content)
     [(delivery, event)] = store.due.values()
     assert isinstance(event, KnowledgeSourceAdded)
-    await IndexSource(transactions, embeddings, index, clock)(event, delivery)
-    return base_id, RetrievePassages(embeddings, index, InMemoryKnowledgeReading(store))
+    vectors = PassageVectors(embeddings, SnowballTextAnalysis())
+    await IndexSource(transactions, vectors, index, clock)(event, delivery)
+    return base_id, RetrievePassages(vectors, index, InMemoryKnowledgeReading(store))
