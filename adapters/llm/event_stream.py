@@ -8,9 +8,12 @@ from typing import Final
 
 import msgspec
 
+from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.ports.generative_model import FinishReason, ModelAnsweredNonsense
 
 _MAX_EVENT_BYTES: Final = 1 << 20
+_MAX_CALLS: Final = 128
+_MAX_CALL_CHARACTERS: Final = 1 << 20
 _DONE: Final = b"[DONE]"
 _FINISH_REASONS: Final = {
     "stop": FinishReason.STOP,
@@ -21,12 +24,25 @@ _FINISH_REASONS: Final = {
     "max_tokens": FinishReason.LENGTH,
     "model_length": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "tool_calls": FinishReason.TOOL_CALLS,
 }
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
 
 
 class _Delta(msgspec.Struct):
     content: str | None = None
     refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -57,12 +73,14 @@ class CompletionReader:
     the stream stopped before it was complete.
     """
 
-    __slots__ = ("_buffer", "_data", "_held", "answered", "done", "finish_reason", "usage")
+    __slots__ = ("_buffer", "_called", "_calls", "_data", "_held", "answered", "done", "finish_reason", "usage")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._data: list[bytes] = []
         self._held = 0
+        self._calls: dict[int, list[str]] = {}
+        self._called = 0
         self.answered = False
         self.done = False
         self.finish_reason: FinishReason | None = None
@@ -90,9 +108,21 @@ class CompletionReader:
             raise ModelAnsweredNonsense("the provider's stream ended without a finish reason")
         if not self.done:
             raise ModelAnsweredNonsense("the provider's stream ended without its end mark")
-        if not self.answered and self.finish_reason is not FinishReason.CONTENT_FILTER:
+        if self.finish_reason is FinishReason.TOOL_CALLS and not self._calls:
+            raise ModelAnsweredNonsense("the provider's answer calls a function without saying which")
+        if self._calls and self.finish_reason is FinishReason.STOP:
+            self.finish_reason = FinishReason.TOOL_CALLS  # a call that was demanded ends so
+        if not (self.answered or self._calls) and self.finish_reason is not FinishReason.CONTENT_FILTER:
             raise ModelAnsweredNonsense("the provider's answer is empty")
         return self.finish_reason
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the answer asks for, put together from their pieces; raises `ModelAnsweredNonsense` for one without a name."""
+        calls = tuple(ToolCall(*parts) for parts in self._calls.values())
+        if not all(call.id and call.name for call in calls):
+            raise ModelAnsweredNonsense("the provider's answer calls a function without saying which")
+        return calls
 
     def _line(self, line: bytes, texts: list[str]) -> None:
         line = line.removesuffix(b"\r")
@@ -133,7 +163,22 @@ class CompletionReader:
             text = choice.delta.content or choice.delta.refusal
             if text:
                 texts.append(text)
+            for call in choice.delta.tool_calls or ():
+                self._call(call)
         if choice.finish_reason:
             self.finish_reason = _FINISH_REASONS.get(choice.finish_reason)
             if self.finish_reason is None:
                 raise ModelAnsweredNonsense("the provider's answer ended for a reason that we did not ask for")
+
+    def _call(self, piece: _ToolCall) -> None:
+        """Add a piece of a call; the pieces of one have its index. Some servers leave that out and send each call whole."""
+        index = len(self._calls) if piece.index is None else piece.index
+        known = self._calls.setdefault(index, ["", "", ""])
+        function = piece.function or _Function()
+        identifier = None if known[0] else piece.id
+        for place, text in enumerate((identifier, function.name, function.arguments)):
+            if text:
+                known[place] += text
+                self._called += len(text)
+        if len(self._calls) > _MAX_CALLS or self._called > _MAX_CALL_CHARACTERS:
+            raise ModelAnsweredNonsense("the provider's answer calls functions without end")

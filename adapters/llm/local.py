@@ -20,6 +20,7 @@ from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
     FinishReason,
+    ModelCannot,
     ModelRequest,
     ReferencePassage,
     Role,
@@ -127,9 +128,13 @@ class LocalModel:
         return self._price
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[AnswerDelta | AnswerFinished]:
-        """Yield the answer in groups of a few words. Raises `UnknownModel`."""
+        """Yield the answer in groups of a few words. It calls no tools. Raises `UnknownModel`, `ModelCannot`."""
         self.price(request.model)
+        if request.answer_format is not None or (request.tool_choice is not None and request.tool_choice.forced):
+            raise ModelCannot("The local model answers in plain text: it calls no function and writes no JSON")
         answer, finish_reason = self._answer(request)
+        for stop in request.stop:
+            answer = answer.partition(stop)[0]
         tokens_in = sum(self._tokenizer.count(message.content) for message in chat_messages(request))
         wait = 0.0
         for group in _WORD_GROUP.findall(answer):

@@ -23,17 +23,20 @@ from adapters.llm.circuit_breaker import RetryBudget
 from adapters.llm.event_stream import CompletionReader
 from adapters.llm.links import UnlinkedAnswer
 from adapters.llm.prompt import chat_messages
+from domains.conversational_ai.model.tool_call import AnswerFormat, ToolChoice
 from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
     ChatMessage,
     FinishReason,
+    ModelAnsweredNonsense,
     ModelError,
     ModelRateLimited,
     ModelRefused,
     ModelRequest,
     ModelTimedOut,
     ModelUnavailable,
+    Role,
     TokenPrice,
     UnknownModel,
 )
@@ -51,6 +54,7 @@ _RETRIED_CLIENT_ERRORS: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatu
 _LEAST_CHARACTERS: Final = 2_000
 _CHARACTERS_PER_TOKEN: Final = 8  # no language needs so many on average
 _MOST_TOKENS: Final = 10_000_000  # no model reads or says so much at once
+_FUNCTION: Final = "function"
 _NO_CREDIT: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -58,9 +62,42 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool
 
 
+class _Function(msgspec.Struct, omit_defaults=True):
+    name: str
+    arguments: str | None = None
+    description: str | None = None
+    parameters: Mapping[str, object] | None = None
+    strict: bool | None = None
+
+
+class _Called(msgspec.Struct, omit_defaults=True):
+    function: _Function
+    type: str
+    id: str | None = None
+
+
+class _Message(msgspec.Struct, omit_defaults=True):
+    role: Role
+    content: str
+    tool_calls: list[_Called] | None = None
+    tool_call_id: str | None = None
+
+
+class _Schema(msgspec.Struct, omit_defaults=True):
+    name: str
+    schema: Mapping[str, object]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class _Format(msgspec.Struct, omit_defaults=True):
+    type: str
+    json_schema: _Schema | None = None
+
+
 class _Body(msgspec.Struct, omit_defaults=True):
     model: str
-    messages: list[ChatMessage]
+    messages: list[_Message]
     stream: bool
     stream_options: _StreamOptions | None = None
     temperature: float | None = None
@@ -70,6 +107,11 @@ class _Body(msgspec.Struct, omit_defaults=True):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     user: str | None = None
+    stop: tuple[str, ...] | None = None
+    response_format: _Format | None = None
+    tools: list[_Called] | None = None
+    tool_choice: str | _Called | None = None
+    parallel_tool_calls: bool | None = None
 
 
 class _ListedModel(msgspec.Struct):
@@ -184,6 +226,9 @@ class OpenAICompatibleModel:
             finish_reason = answer.reader.end() if room >= 0 else FinishReason.LENGTH
             if shown := unlinked.rest():
                 yield AnswerDelta(shown)
+            called = answer.reader.tool_calls
+            if called and not request.tools:
+                raise ModelAnsweredNonsense("the provider calls functions that it was not told of")
         finally:
             await answer.close()
         usage = answer.reader.usage
@@ -191,8 +236,8 @@ class OpenAICompatibleModel:
             tokens_in, tokens_out, estimated = usage.prompt_tokens, usage.completion_tokens, False
         else:
             tokens_in = sum(self._tokenizer.count(message.content) for message in messages)
-            tokens_out, estimated = self._tokenizer.count("".join(said)), True
-        yield AnswerFinished(finish_reason, tokens_in, tokens_out, estimated, request.model, self.name)
+            tokens_out, estimated = self._tokenizer.count("".join((*said, *(c.arguments for c in called)))), True
+        yield AnswerFinished(finish_reason, tokens_in, tokens_out, estimated, request.model, self.name, called)
 
     async def check(self) -> str:
         """Ask for the list of models, which costs nothing; return what the provider says of the key and of `models`.
@@ -235,7 +280,7 @@ class OpenAICompatibleModel:
         return _BODY.encode(
             _Body(
                 model=self._provider_names.get(request.model, request.model),
-                messages=messages,
+                messages=[_message(message) for message in messages],
                 stream=True,
                 stream_options=_StreamOptions(include_usage=True) if self._asks_for_usage else None,
                 temperature=request.temperature,
@@ -245,6 +290,11 @@ class OpenAICompatibleModel:
                 max_tokens=None if self._names_completion_tokens else request.max_tokens,
                 max_completion_tokens=request.max_tokens if self._names_completion_tokens else None,
                 user=request.end_user,
+                stop=request.stop or None,
+                response_format=_format(request.answer_format),
+                tools=[_Called(_Function(t.name, None, t.description, t.parameters, t.strict), _FUNCTION) for t in request.tools] or None,
+                tool_choice=_choice(request.tool_choice),
+                parallel_tool_calls=request.parallel_tool_calls,
             )
         )
 
@@ -376,6 +426,25 @@ class _Answer:
             self._response.release()
         else:
             self._response.close()
+
+
+def _message(message: ChatMessage) -> _Message:
+    calls = [_Called(_Function(call.name, call.arguments), _FUNCTION, call.id) for call in message.tool_calls]
+    return _Message(message.role, message.content, calls or None, message.tool_call_id)
+
+
+def _format(asked: AnswerFormat | None) -> _Format | None:
+    if asked is None:
+        return None
+    if asked.schema is None:
+        return _Format("json_object")
+    return _Format("json_schema", _Schema(asked.name, asked.schema, asked.description, asked.strict))
+
+
+def _choice(asked: ToolChoice | None) -> str | _Called | None:
+    if asked is None or asked.mode != _FUNCTION:
+        return None if asked is None else asked.mode
+    return _Called(_Function(asked.name), _FUNCTION)
 
 
 def _model_error(error: BaseException) -> ModelError:

@@ -3,6 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
+
 from contracts.http.base import Money, Request, Response
 
 
@@ -54,10 +56,19 @@ class CitationBody(Response, frozen=True):
     score: float
 
 
-class MessageBody(Response, frozen=True):
+class ToolCallBody(Response, frozen=True):
+    """A function that the answer asks its caller to call; `arguments` is JSON as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class MessageBody(Response, frozen=True, kw_only=True):
     """One message. `confidence` is null until there is a calibrated one.
 
-    `complete` is false for the part of an answer that came before a stop, a break, the agent's `max_tokens`, or a provider's filter.
+    `tool_calls` is there where the caller offered functions (under `/v1`) and the answer calls some. `complete` is false for the part of an
+    answer that came before a stop, a break, the agent's `max_tokens`, or a provider's filter.
     """
 
     id: UUID
@@ -66,9 +77,10 @@ class MessageBody(Response, frozen=True):
     citations: list[CitationBody]
     confidence: float | None
     complete: bool
+    tool_calls: list[ToolCallBody] | UnsetType = UNSET
 
 
-class StoredMessageBody(MessageBody, frozen=True):
+class StoredMessageBody(MessageBody, frozen=True, kw_only=True):
     """One message of a conversation.
 
     `parent_id` is the message that it came after; several with the same one are alternatives of each other, of which at most one is

@@ -36,6 +36,7 @@ from entrypoints.consumers.relay import RELAY_CHANNEL, Relay
 from entrypoints.consumers.scheduler import Job, Scheduler
 from entrypoints.http import system
 from entrypoints.http.app import Served, create_app
+from entrypoints.http.conversational_ai import openai
 from entrypoints.http.routes import API_HANDLERS
 from entrypoints.http.server import serve
 from entrypoints.observability.metrics import Metrics
@@ -70,7 +71,12 @@ async def build_api(settings: Settings, metrics: Metrics) -> tuple[Served, Async
         metrics=metrics,
         effects=await container.get(IdempotentEffects),
         api_handlers=API_HANDLERS,
-        root_handlers=[*system.route_handlers, *pages.route_handlers, *(system.development_handlers if settings.development else ())],
+        root_handlers=[
+            *system.route_handlers,
+            *pages.route_handlers,
+            *openai.route_handlers,
+            *(system.development_handlers if settings.development else ()),
+        ],
         lifespan=lambda: _api_lifespan(container, settings),
         reference=ApiReference(),
         reference_policy=CONTENT_SECURITY_POLICY,

@@ -88,7 +88,7 @@ class AccessControl:
         self._authorise(principal, access)
         scope["user"] = principal
         scope["state"]["principal"] = principal
-        await self.app(scope, receive, _with_headers(send, decision))
+        await self.app(scope, receive, _with_headers(send, rate_headers(decision, scope["path"])))
 
     async def _principal(self, scope: HTTPScope, access: Access, origin: Origin) -> Principal:
         headers = Headers.from_scope(scope)
@@ -173,10 +173,10 @@ def cookie_value(header: str, name: str) -> str | None:
     return None
 
 
-def _with_headers(send: Send, decision: RateDecision) -> Send:
+def _with_headers(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *rate_headers(decision)]
+            message["headers"] = [*message.get("headers", ()), *headers]
         await send(message)
 
     return wrapped

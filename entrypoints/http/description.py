@@ -15,15 +15,25 @@ from litestar.routes import HTTPRoute
 from contracts.http.base import Problem
 from contracts.http.base import Request as Body
 from contracts.http.conversations import TurnAnswer
+from contracts.http.openai import ChatCompletion, ChatCompletionChunk, OpenAIError
+from entrypoints.http.openai_errors import is_openai
 from entrypoints.http.routing import ACCESS, Access
 
 _REFERENCE = "#/components/schemas/{name}"
-_ANSWERED_AS_ACCEPTED = ("/api/v1/conversations/{conversation_id}/messages", "/api/v1/turns/{turn_id}/regenerate")
 _STREAM = "text/event-stream"
 _FIRST_ERROR = "4"
+_IN_TWO_FORMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "/api/v1/conversations/{conversation_id}/messages": ("TurnAnswer", {"type": "string"}),
+    "/api/v1/turns/{turn_id}/regenerate": ("TurnAnswer", {"type": "string"}),
+    "/v1/chat/completions": ("ChatCompletion", {"$ref": _REFERENCE.format(name="ChatCompletionChunk")}),
+}
 _PROBLEM = {
     "description": "A problem (RFC 9457); its `code` is stable",
     "content": {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="Problem")}}},
+}
+_OPENAI_ERROR = {
+    "description": "An error as OpenAI tells it",
+    "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="OpenAIError")}}},
 }
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access token (`lat_…`) or an API key (`lun_live_…`, `lun_sbx_…`)"},
@@ -48,11 +58,13 @@ def corrected(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
     """Return `document` with our errors, credentials and refusals of unknown fields; `document` itself stays as it is."""
     document = msgspec.json.decode(msgspec.json.encode(document))
     schemas: dict[str, Any] = document["components"]["schemas"]
-    _, ours = msgspec.json.schema_components([Problem, TurnAnswer], ref_template=_REFERENCE)
+    _, ours = msgspec.json.schema_components(
+        [Problem, TurnAnswer, OpenAIError, ChatCompletion, ChatCompletionChunk], ref_template=_REFERENCE
+    )
     for name, schema in ours.items():
         schemas.setdefault(name, schema)
     for body in _below(Body):
-        if body.__name__ in schemas:
+        if body.__name__ in schemas and body.__struct_config__.forbid_unknown_fields:
             schemas[body.__name__]["additionalProperties"] = False
     document["components"]["securitySchemes"] = _SCHEMES
     handlers = _handlers(app)
@@ -60,19 +72,19 @@ def corrected(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in methods.items():
             handler = handlers.get((method.upper(), path))
             if handler is not None and isinstance(handler.opt.get(ACCESS), Access):
-                _correct(operation, handler.opt[ACCESS])
-    for path in _ANSWERED_AS_ACCEPTED:
+                _correct(operation, handler.opt[ACCESS], _OPENAI_ERROR if is_openai(path) else _PROBLEM)
+    for path, (whole, streamed) in _IN_TWO_FORMS.items():
         if (answer := document["paths"].get(path, {}).get("post")) is not None:
             answer["responses"]["200"]["content"] = {
-                "application/json": {"schema": {"$ref": _REFERENCE.format(name="TurnAnswer")}},
-                _STREAM: {"schema": {"type": "string"}},
+                "application/json": {"schema": {"$ref": _REFERENCE.format(name=whole)}},
+                _STREAM: {"schema": streamed},
             }
     return {name: value for name, value in document.items() if value is not None}
 
 
-def _correct(operation: dict[str, Any], access: Access) -> None:
+def _correct(operation: dict[str, Any], access: Access, error: dict[str, Any]) -> None:
     responses = {status: answer for status, answer in operation["responses"].items() if not status.startswith(_FIRST_ERROR)}
-    operation["responses"] = {**responses, "default": _PROBLEM}
+    operation["responses"] = {**responses, "default": error}
     operation["security"] = [] if access.who in {"public", "open"} else [{"bearer": []}, {"session": []}]
     if said := operation.get("description"):
         operation["summary"] = str(said).splitlines()[0]

@@ -12,7 +12,10 @@ from litestar.exceptions import HTTPException, InternalServerException, Serializ
 from litestar.params import ParameterKwarg
 
 from contracts.http.base import FieldProblem, Problem
+from contracts.http.openai import OpenAIError
 from contracts.rate_limits import RateLimited
+from entrypoints.http.openai_errors import MEDIA_TYPE as OPENAI_MEDIA_TYPE
+from entrypoints.http.openai_errors import is_openai, openai_error, openai_headers
 from entrypoints.http.rate_headers import rate_headers
 from shared_kernel.errors import (
     Conflict,
@@ -107,8 +110,8 @@ def _is_undecodable(error: BaseException | None) -> bool:
     return False
 
 
-def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Litestar's handler of every exception. An error of ours may bring `headers` in its `extra`."""
+def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Problem | OpenAIError]:
+    """Litestar's handler of every exception, told as OpenAI does under `/v1`. An error of ours may bring `headers` in its `extra`."""
     request_id = str(request.scope.get("state", {}).get("request_id", ""))
     taken = request.route_handler.parsed_fn_signature.parameters if isinstance(error, ValidationException) else {}
     names = {
@@ -123,11 +126,14 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
     if problem.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
     if isinstance(error, RateLimited):
-        headers.update({name.decode(): value.decode() for name, value in rate_headers(error.decision)})
+        headers.update({name.decode(): value.decode() for name, value in rate_headers(error.decision, request.scope["path"])})
     if isinstance(error, LuneoError):
         headers.update(cast("Mapping[str, str]", error.extra.get("headers", {})))
     if isinstance(error, HTTPException) and error.headers:
         headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})
+    if is_openai(request.scope["path"]):
+        status, told = openai_error(problem)
+        return Response(told, status_code=status, media_type=OPENAI_MEDIA_TYPE, headers={**headers, **openai_headers(problem)})
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 

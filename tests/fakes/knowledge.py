@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from domains.conversational_ai.model.agent import Agent, AgentVersion, SlugTaken
+from domains.conversational_ai.model.agent import Agent, AgentStatus, AgentVersion, SlugTaken
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
 from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent
 from domains.conversational_ai.model.passage import Passage
@@ -249,6 +249,16 @@ class InMemoryAgentReading:
 
     async def agent(self, principal: Principal, agent_id: UUID) -> AgentRow:
         return AgentRow.of(await InMemoryAgents(self._store, principal.tenant).get(agent_id))
+
+    async def published(self, principal: Principal) -> Sequence[AgentRow]:
+        rows = [AgentRow.of(a) for a in InMemoryAgents(self._store, principal.tenant)._all()]
+        return sorted((r for r in rows if r.status is AgentStatus.PUBLISHED), key=lambda r: r.id, reverse=True)
+
+    async def published_as(self, principal: Principal, name: str) -> AgentRow:
+        rows = await self.published(principal)
+        for row in (*(r for r in rows if str(r.id) == name), *(r for r in rows if r.slug == name)):
+            return row
+        raise NotFound
 
     async def versions(self, principal: Principal, agent_id: UUID, page: PageRequest) -> Page[AgentVersionRow]:
         agent = await InMemoryAgents(self._store, principal.tenant).get(agent_id)

@@ -111,7 +111,7 @@ class InMemoryTurns:
         """Open a turn; see `Turns.open`."""
         self.rounds += 1
         caller = question.asked_by
-        conversation = self.conversations.get(question.conversation_id)
+        conversation = self._conversation(question)
         if conversation is None or conversation.organization_id != caller.tenant:
             raise NotFound
         if conversation.agent is None:
@@ -133,7 +133,9 @@ class InMemoryTurns:
                 unit,
                 reservation_id=question.turn_id,
                 cause="turn",
-                lines=(
+                lines=(ReservationLine(metric=Metric.MESSAGES_AI),)
+                if question.one_off
+                else (
                     ReservationLine(metric=Metric.MESSAGES_AI),
                     ReservationLine(metric=Metric.CONVERSATIONS, once_for=question.conversation_id),
                 ),
@@ -186,7 +188,7 @@ class InMemoryTurns:
         if end.may_be_asked_again:
             kept.question = replace(kept.question, client_message_id=None)
             self.keys = {name: key for name, key in self.keys.items() if key.turn_id != end.turn_id}
-        if end.answer is not None:
+        if end.answer is not None and end.conversation_id in self.conversations:
             messages = self.conversations[end.conversation_id].messages
             for message in messages:
                 if end.branch_from is not None and message.id >= end.branch_from:
@@ -237,6 +239,14 @@ class InMemoryTurns:
         if self._key(principal, key, at) is not None:
             raise TurnAlreadyAsked
         self.keys[principal.tenant, principal.id, key.value] = KeptKey(key.digest, turn_id, at)
+
+    def _conversation(self, question: Question) -> KeptConversation | None:
+        """The conversation; one that is not kept for a one-off question, with the agent of another conversation."""
+        if question.one_off is None:
+            return self.conversations.get(question.conversation_id)
+        tenant, agent_id = question.asked_by.tenant, question.one_off.agent_id
+        known = [c for c in self.conversations.values() if c.organization_id == tenant and c.agent and c.agent.id == agent_id]
+        return KeptConversation(tenant, known[0].agent) if known else None
 
     def _key(self, principal: Principal, key: RequestKey, at: datetime) -> KeptKey | None:
         known = self.keys.get((principal.tenant, principal.id, key.value))

@@ -218,6 +218,19 @@ class AgentsContract:
         assert "conversational_ai.agent_created.v1" in await house.events(principal)
         assert "agent.created" in await house.notes(principal)
 
+    async def test_published_agents_are_found_by_id_and_slug(self, house: KnowledgeHouse) -> None:
+        principal, other = await house.open_account("pro"), await house.open_account("pro")
+        first, second, draft = [await house.agent(principal, name) for name in ("Helper", "Seller", "Draft")]
+        for row in (first, second):
+            await house.publish_agent(PublishAgent(agent_id=row.id, expected_version=None, requested_by=principal))
+        assert [row.id for row in await house.agents.published(principal)] == [second.id, first.id]
+        assert await house.agents.published(other) == []
+        for name in (str(first.id), "helper"):
+            assert (await house.agents.published_as(principal, name)).id == first.id
+        for who, name in ((principal, str(draft.id)), (principal, "draft"), (principal, "no-such"), (principal, ""), (other, "helper")):
+            with pytest.raises(NotFound):
+                await house.agents.published_as(who, name)
+
     async def test_slugs_are_unique_in_an_organisation(self, house: KnowledgeHouse) -> None:
         principal, other = await house.open_account("pro"), await house.open_account("pro")
         assert [(await house.agent(p, "Helper")).slug for p in (principal, principal, other)] == ["helper", "helper-2", "helper"]

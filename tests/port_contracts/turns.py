@@ -15,12 +15,14 @@ from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnSt
 from contracts.idempotency import LIFETIME_SECONDS, IdempotencyKeyReused, RequestKey
 from domains.billing.use_cases.expire_reservations import ExpireReservations
 from domains.conversational_ai.model.citation import Citation, Locator
+from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
     AnsweringAgent,
     Failure,
     NotInCurrentBranch,
+    OneOff,
     Question,
     TokenUsage,
     TurnAlreadyAsked,
@@ -114,6 +116,11 @@ class TurnWorld(ABC):
             idempotency_key=request_key(said["idempotency_key"]) if "idempotency_key" in said else None,
         )
 
+    def one_off(self, caller: Principal, agent: AnsweringAgent) -> Question:
+        """A question outside of any conversation."""
+        question = self.question(caller, new_id())
+        return replace(question, conversation_id=question.turn_id, one_off=OneOff(agent_id=agent.id))
+
     def completed(self, question: Question, content: str = "Nine euros.") -> TurnEnd:
         """A whole answer."""
         return TurnEnd(
@@ -128,6 +135,7 @@ class TurnWorld(ABC):
                 model="scripted",
                 provider="tests",
                 complete=True,
+                finish_reason="stop",
             ),
             question_id=question.message_id,
             branch_from=question.branch_from,
@@ -188,6 +196,56 @@ class TurnsContract:
         record = await world.turns.get(caller, question.turn_id)
         assert (record.state, record.answer, record.ended_at, record.last_sequence) == (TurnState.RUNNING, None, None, 0)
         assert record.question_digest == question.digest
+
+    async def test_a_one_off_question_is_answered_by_the_agent_alone_and_takes_no_conversation(self, world: TurnWorld) -> None:
+        caller, agent = await world.caller(), answering_agent(knowledge=(KNOWLEDGE,))
+        await world.conversation(caller, agent)
+        question = world.one_off(caller, agent)
+        opened = await world.turns.open(question)
+        assert (replace(opened.agent, version=1), opened.language, opened.history) == (agent, None, ())
+        end = world.completed(question)
+        await world.turns.end(end, caller)
+        record = await world.turns.get(caller, question.turn_id)
+        assert (record.state, record.answer, record.conversation_id) == (TurnState.COMPLETED, end.answer, question.turn_id)
+        assert await world.books(caller) == (1, 0)
+        assert {e.metric for e in await events(world.billing, caller)} == {Metric.MESSAGES_AI, Metric.TOKENS_IN, Metric.TOKENS_OUT}
+        assert (await quota(world.billing, caller, Metric.CONVERSATIONS)).used == 0
+
+    async def test_an_answer_may_be_calls_alone(self, world: TurnWorld) -> None:
+        caller, agent = await world.caller(), answering_agent()
+        await world.conversation(caller, agent)
+        question = world.one_off(caller, agent)
+        await world.turns.open(question)
+        end = world.completed(question, "")
+        assert end.answer is not None
+        calls = (ToolCall("c1", "weather", '{"city": "Paris"}'), ToolCall("c2", "time", "no JSON"))
+        end = replace(end, answer=replace(end.answer, tool_calls=calls, finish_reason="tool_calls", citations=()))
+        await world.turns.end(end, caller)
+        assert (await world.turns.get(caller, question.turn_id)).answer == end.answer
+
+    async def test_nobody_goes_on_where_a_one_off_question_was_asked(self, world: TurnWorld) -> None:
+        caller, agent = await world.caller(), answering_agent()
+        await world.conversation(caller, agent)
+        question = world.one_off(caller, agent)
+        await world.turns.open(question)
+        await world.turns.end(world.completed(question), caller)
+        with pytest.raises(NotFound):
+            await world.turns.open(world.question(caller, question.conversation_id))
+
+    async def test_one_off_questions_to_one_agent_run_beside_each_other(self, world: TurnWorld) -> None:
+        caller, agent = await world.caller(), answering_agent()
+        await world.conversation(caller, agent)
+        for _ in range(3):
+            await world.turns.open(world.one_off(caller, agent))
+        assert await world.books(caller) == (0, 3)
+
+    async def test_a_one_off_question_to_another_organisations_agent_is_not_found(self, world: TurnWorld) -> None:
+        agent = answering_agent()
+        await world.conversation(await world.caller(), agent)
+        stranger = await world.caller()
+        with pytest.raises(NotFound):
+            await world.turns.open(world.one_off(stranger, agent))
+        assert await world.books(stranger) == (0, 0)
 
     async def test_an_answered_turn_is_stored_metered_and_published_once(self, world: TurnWorld) -> None:
         caller = await world.caller()

@@ -9,7 +9,7 @@ from shared_kernel.errors import NotFound
 from shared_kernel.principal import Principal
 
 _AGENT: LiteralString = """
-select agent_id from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s
+select agent_id from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s and listed
 """
 
 

@@ -31,7 +31,7 @@ select c.id, c.agent_id, c.channel, c.language, c.visitor_id, c.created_at,
        (select m.created_at from conversational_ai.messages m
          where m.organization_id = c.organization_id and m.conversation_id = c.id order by m.id desc limit 1) as last_message_at
   from conversational_ai.conversations c
- where c.organization_id = %(organization)s
+ where c.organization_id = %(organization)s and c.listed
 """
 _LIST: LiteralString = (
     _SUMMARY
@@ -41,7 +41,9 @@ _LIST: LiteralString = (
 """
 )
 _ONE: LiteralString = _SUMMARY + " and c.id = %(conversation)s"
-_EXISTS: LiteralString = "select 1 from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s"
+_EXISTS: LiteralString = """
+select 1 from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s and listed
+"""
 _MESSAGES: LiteralString = """
 select id, turn_id, role, content, citations, complete, created_at, parent_id, shown from conversational_ai.messages
  where organization_id = %(organization)s and conversation_id = %(conversation)s and (shown or %(branches)s)

@@ -37,6 +37,10 @@ a.published_at,
 """
 _AGENT_BY_ID: LiteralString = _AGENT + " and a.id = %(id)s"
 _AGENTS: LiteralString = _AGENT + " and (%(after)s::uuid is null or a.id < %(after)s) order by a.id desc limit %(limit)s"
+_PUBLISHED: LiteralString = _AGENT + " and a.status = 'published' order by a.id desc"
+_PUBLISHED_AS: LiteralString = (
+    _AGENT + " and a.status = 'published' and (a.slug = %(name)s or a.id = %(id)s) order by (a.id = %(id)s) desc nulls last limit 1"
+)
 _VERSIONS: LiteralString = """
 select v.number, v.settings, v.published_at, v.published_by, v.number is not distinct from a.published_number as live
   from conversational_ai.agents a
@@ -116,6 +120,17 @@ class PostgresAgentReading:
     async def agent(self, principal: Principal, agent_id: UUID) -> AgentRow:
         """Read one agent."""
         row = await self._database.row(principal, _AGENT_BY_ID, {"organization": principal.tenant, "id": agent_id})
+        if row is None:
+            raise NotFound("There is no such agent")
+        return _agent(row)
+
+    async def published(self, principal: Principal) -> Sequence[AgentRow]:
+        """Read all published agents."""
+        return [_agent(row) for row in await self._database.rows(principal, _PUBLISHED, {"organization": principal.tenant})]
+
+    async def published_as(self, principal: Principal, name: str) -> AgentRow:
+        """Read the published agent with that id or slug."""
+        row = await self._database.row(principal, _PUBLISHED_AS, {"organization": principal.tenant, "name": name, "id": _uuid(name)})
         if row is None:
             raise NotFound("There is no such agent")
         return _agent(row)
@@ -206,6 +221,13 @@ class PostgresKnowledgeReading:
         if not rows:
             raise NotFound("There is no such knowledge base")
         return [_source(row) for row in rows if row["id"] is not None]
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _agent(row: Row) -> AgentRow:

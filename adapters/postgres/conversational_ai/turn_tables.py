@@ -20,6 +20,7 @@ conversations = Table(
     Column("visitor_id", Text),
     moment("created_at"),
     Column("version", Integer, nullable=False),
+    Column("listed", Boolean, nullable=False, server_default=text("true")),
     ForeignKeyConstraint(
         ["organization_id", "agent_id"],
         ["conversational_ai.agents.organization_id", "conversational_ai.agents.id"],
@@ -28,6 +29,7 @@ conversations = Table(
     schema=SCHEMA,
 )
 Index("ix_conversations_agent", conversations.c.organization_id, conversations.c.agent_id, conversations.c.id)
+Index("ix_conversations_listed", conversations.c.organization_id, conversations.c.id, postgresql_where=text("listed"))
 
 turns = Table(
     "turns",
@@ -89,6 +91,8 @@ messages = Table(
     Column("complete", Boolean, nullable=False),
     identifier("parent_id", nullable=True),
     Column("shown", Boolean, nullable=False, server_default=text("true")),
+    Column("finish_reason", Text),
+    Column("tool_calls", Json),
     moment("created_at"),
     CheckConstraint("role in ('user', 'assistant')", name="role_known"),
     ForeignKeyConstraint(

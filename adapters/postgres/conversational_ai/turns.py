@@ -17,6 +17,7 @@ from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnSt
 from contracts.idempotency import RequestKey
 from contracts.identity.commands import Confirmations
 from domains.conversational_ai.model.citation import Citation, Locator
+from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
@@ -52,15 +53,30 @@ register("uq_turns_client_message", lambda _: TurnAlreadyAsked())
 register(KEY_IS_KNOWN, lambda _: TurnAlreadyAsked())
 register("turn_not_running", lambda _: TurnNoLongerRunning())
 
-_ASKED: LiteralString = """
+_ASKED_IN_A_CONVERSATION: LiteralString = """
 with asked as (
   select c.language, c.agent_id, a.published_number, v.settings
     from conversational_ai.conversations c
     join conversational_ai.agents a on a.organization_id = c.organization_id and a.id = c.agent_id
     left join conversational_ai.agent_versions v
       on v.organization_id = a.organization_id and v.agent_id = a.id and v.number = a.published_number and a.status = 'published'
-   where c.organization_id = %(organization)s and c.id = %(conversation)s
-), opened as (
+   where c.organization_id = %(organization)s and c.id = %(conversation)s and c.listed
+)
+"""
+_ASKED_OF_AN_AGENT: LiteralString = """
+with asked as (
+  select null as language, a.id as agent_id, a.published_number, v.settings
+    from conversational_ai.agents a
+    left join conversational_ai.agent_versions v
+      on v.organization_id = a.organization_id and v.agent_id = a.id and v.number = a.published_number and a.status = 'published'
+   where a.organization_id = %(organization)s and a.id = %(agent)s
+), begun as (
+  insert into conversational_ai.conversations (organization_id, id, agent_id, channel, created_at, version, listed)
+  select %(organization)s, %(conversation)s, agent_id, 'api', %(now)s, 1, false from asked where settings is not null
+)
+"""
+_OPENED: LiteralString = """
+, opened as (
   insert into conversational_ai.turns (organization_id, id, conversation_id, agent_version, state, asked_by_kind, asked_by,
   client_message_id,
                                        question_digest, question_id, runner_id, started_at, expires_at)
@@ -93,7 +109,7 @@ _IN_PLACE: LiteralString = """
 )
 """
 _FOUND: LiteralString = """
-select luneo.require((select count(*) from asked) = 1, 'conversation_not_found'),
+select luneo.require((select count(*) from asked) = 1, %(not_found)s),
        luneo.require((select settings is not null from asked), 'agent_not_published'),
        asked.language, asked.agent_id, asked.published_number, asked.settings,
        (select coalesce(array_agg(k.knowledge_base_id order by k.position), '{}')
@@ -105,9 +121,11 @@ _EARLIER_FOUND: LiteralString = """,
        luneo.require((select shown from earlier), 'message_not_in_branch')
 """
 _ONE: LiteralString = "  from (select 1) one left join asked on true"
-_OPEN: LiteralString = _ASKED + _QUESTION + _AT_THE_END + _FOUND + _ONE
-_OPEN_IN_PLACE: LiteralString = _ASKED + _EARLIER + _QUESTION + _IN_PLACE + _FOUND + _EARLIER_FOUND + _ONE
-_OPEN_AGAIN: LiteralString = _ASKED + _EARLIER + _FOUND + _EARLIER_FOUND + _ONE
+_OPEN_AT_THE_END: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _ONE
+_OPEN_IN_PLACE: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _EARLIER + _QUESTION + _IN_PLACE + _FOUND + _EARLIER_FOUND + _ONE
+_OPEN_AGAIN: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _EARLIER + _FOUND + _EARLIER_FOUND + _ONE
+_OPEN_ONE_OFF: LiteralString = _ASKED_OF_AN_AGENT + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _ONE
+_ONE_ANSWER = (ReservationLine(metric=Metric.MESSAGES_AI),)
 
 _HISTORY: LiteralString = """
 select role, content from conversational_ai.messages
@@ -148,10 +166,10 @@ update conversational_ai.messages set shown = (id = %(question)s)
  where organization_id = %(organization)s and conversation_id = %(conversation)s and id >= %(from)s and (shown or id = %(question)s)
 """
 _ANSWER: LiteralString = """
-insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, created_at,
-                                        parent_id)
-values (%(organization)s, %(message)s, %(conversation)s, %(turn)s, 'assistant', %(content)s, %(citations)s, %(complete)s, %(now)s,
-        %(question)s)
+insert into conversational_ai.messages (organization_id, id, conversation_id, turn_id, role, content, citations, complete, finish_reason,
+                                        tool_calls, created_at, parent_id)
+values (%(organization)s, %(message)s, %(conversation)s, %(turn)s, 'assistant', %(content)s, %(citations)s, %(complete)s, %(finish)s,
+        %(calls)s, %(now)s, %(question)s)
 """
 
 _EARLIER_QUESTION: LiteralString = """
@@ -164,7 +182,7 @@ select m.conversation_id, m.id as message_id, m.content
  where t.organization_id = %(organization)s and t.id = %(turn)s
 """
 _TURN: LiteralString = """
-select t.*, m.id as message_id, m.content, m.citations, m.complete
+select t.*, m.id as message_id, m.content, m.citations, m.complete, m.finish_reason, m.tool_calls
   from conversational_ai.turns t
   left join conversational_ai.messages m on m.organization_id = t.organization_id and m.turn_id = t.id and m.role = 'assistant'
  where t.organization_id = %(organization)s
@@ -203,7 +221,7 @@ class PostgresTurns:
 
     async def open(self, question: Question) -> OpenedTurn:
         """Open a turn in one round trip; see `Turns.open`."""
-        caller = question.asked_by
+        caller, one_off = question.asked_by, question.one_off
         parameters = {
             "organization": caller.tenant,
             "conversation": question.conversation_id,
@@ -219,28 +237,26 @@ class PostgresTurns:
             "expires": question.expires_at,
             "asked_before": question.message_id if question.asked_before else None,
             "before": question.branch_from or question.message_id,
+            "agent": one_off.agent_id if one_off else None,
+            "not_found": "agent_not_found" if one_off else "conversation_not_found",
         }
-        statement = _OPEN if question.branch_from is None else _OPEN_AGAIN if question.asked_before else _OPEN_IN_PLACE
         async with self._database.pipeline(caller, planned_once=True) as pipeline:
             await self._confirmations.confirm(pipeline)
             if question.idempotency_key is not None:
                 await claim_for_turn(pipeline, question.idempotency_key, question.turn_id, question.asked_at)
-            opened = await pipeline.queue(statement, parameters)
+            opened = await pipeline.queue(_opening(question), parameters)
             await self._quotas.reserve(
                 pipeline,
                 reservation_id=question.turn_id,
                 cause="turn",
-                lines=(
-                    ReservationLine(metric=Metric.MESSAGES_AI),
-                    ReservationLine(metric=Metric.CONVERSATIONS, once_for=question.conversation_id),
-                ),
+                lines=_ONE_ANSWER if one_off else (*_ONE_ANSWER, _conversation_line(question)),
                 at=question.asked_at,
                 expires_at=question.expires_at,
                 within_plan=caller.sandbox,
             )
-            history = await pipeline.queue(_HISTORY, parameters)
+            history = await pipeline.queue(_HISTORY, parameters) if one_off is None else None
         row = await opened.one()
-        past = await history.all()
+        past = await history.all() if history else []
         return OpenedTurn(
             question=question,
             agent=_agent(row),
@@ -285,6 +301,8 @@ class PostgresTurns:
                         "content": answer.content,
                         "citations": Jsonb([citation_json(c) for c in answer.citations]),
                         "complete": answer.complete,
+                        "finish": answer.finish_reason,
+                        "calls": Jsonb([_call_json(c) for c in answer.tool_calls]) if answer.tool_calls else None,
                     },
                 )
                 await self._quotas.settle(pipeline, reservation_id=end.turn_id, usage=_usage_lines(usage), at=end.ended_at)
@@ -364,6 +382,18 @@ class PostgresTurnRunners:
         await self._database.rows(Principal.system(None), _LEAVE, {"runner": runner_id})
 
 
+def _opening(question: Question) -> LiteralString:
+    if question.one_off is not None:
+        return _OPEN_ONE_OFF
+    if question.branch_from is None:
+        return _OPEN_AT_THE_END
+    return _OPEN_AGAIN if question.asked_before else _OPEN_IN_PLACE
+
+
+def _conversation_line(question: Question) -> ReservationLine:
+    return ReservationLine(metric=Metric.CONVERSATIONS, once_for=question.conversation_id)
+
+
 def _agent(row: Row) -> AnsweringAgent:
     settings: Mapping[str, Any] = row["settings"]
     return AnsweringAgent(
@@ -415,7 +445,13 @@ def _answer(row: Row) -> Answer:
         model=row["model"] or "",
         provider=row["provider"] or "",
         complete=row["complete"],
+        finish_reason=row["finish_reason"],
+        tool_calls=tuple(ToolCall(**call) for call in row["tool_calls"] or ()),
     )
+
+
+def _call_json(call: ToolCall) -> dict[str, object]:
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def citation_json(citation: Citation) -> dict[str, object]:

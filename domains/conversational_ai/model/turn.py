@@ -8,6 +8,7 @@ from uuid import UUID
 
 from contracts.idempotency import RequestKey
 from domains.conversational_ai.model.citation import Citation
+from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
 from shared_kernel.errors import Conflict, LuneoError, Unavailable
 from shared_kernel.principal import Principal
 
@@ -106,15 +107,51 @@ class AnsweringAgent:
 
 @dataclass(frozen=True, slots=True)
 class PastMessage:
-    """One earlier message: `role` is `user` or `assistant`."""
+    """One earlier message: `role` is `user` or `assistant`, or `tool` for what a function answered to the call `tool_call_id`."""
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOff:
+    """A question outside of any conversation: `agent_id` answers it, `history` is what the caller says was said before, oldest first."""
+
+    agent_id: UUID
+    history: tuple[PastMessage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a caller wants of one answer, within what the agent allows.
+
+    `guidance` is added below the agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the
+    caller's name for who asks; a provider sees a pseudonym of it. Where `stop` would be said, the answer ends. `continuation` is what came
+    after the question: the calls of `tools` and what they answered.
+    """
+
+    guidance: str = ""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    end_user: str | None = None
+    stop: tuple[str, ...] = ()
+    answer_format: AnswerFormat | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    continuation: tuple[PastMessage, ...] = ()
+
+
+NO_WISHES = Wishes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What a visitor asks. `digest` identifies the content for repeated messages (SHA-256).
+
+    With `one_off` it belongs to no conversation that anybody sees; `conversation_id` is then the turn's own id.
 
     `branch_from` is the earlier question in whose place it is asked; when that is the question's own message, the same question is answered
     anew. As soon as there is something of an answer, it and what comes after it leave the conversation's current branch.
@@ -132,6 +169,8 @@ class Question:
     client_message_id: str | None = None
     idempotency_key: RequestKey | None = None
     branch_from: UUID | None = None
+    one_off: OneOff | None = None
+    wishes: Wishes = NO_WISHES
 
     @property
     def asked_before(self) -> bool:
@@ -176,7 +215,11 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the agent said. `complete` is false for the part that came before a stop, a break, the length limit or a provider's filter."""
+    """What the agent said. `complete` is false for the part that came before a stop, a break, the length limit or a provider's filter.
+
+    `finish_reason` says which, as the model's provider did (`stop`, `length`, `content_filter`, `tool_calls`); `None` when it came to no
+    end of its own. With `tool_calls` the content may be empty.
+    """
 
     message_id: UUID
     content: str
@@ -185,6 +228,8 @@ class Answer:
     model: str
     provider: str
     complete: bool
+    finish_reason: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Agents as they are shown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -70,6 +71,14 @@ class AgentReading(Protocol):
 
     async def agent(self, principal: Principal, agent_id: UUID) -> AgentRow:
         """Return one agent. Raises `NotFound`."""
+        ...
+
+    async def published(self, principal: Principal) -> Sequence[AgentRow]:
+        """Return all published agents, newest first."""
+        ...
+
+    async def published_as(self, principal: Principal, name: str) -> AgentRow:
+        """Return the published agent whose id or slug is `name`; an id goes first. Raises `NotFound`."""
         ...
 
     async def versions(self, principal: Principal, agent_id: UUID, page: PageRequest) -> Page[AgentVersionRow]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
+from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
 from shared_kernel.errors import Unavailable
 from shared_kernel.money import Money
 
@@ -23,14 +24,17 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One earlier message of the conversation."""
+    """One earlier message of the conversation; of role `TOOL` it answers the call `tool_call_id`."""
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,9 @@ class ModelRequest:
     `messages` are the earlier ones, oldest first, without the `question`. `language` is an ISO 639-1 code. `temperature`, `top_p` and
     the penalties are left to the provider where they are None. `max_tokens` bounds the answer. `fallback` is what to say when the
     passages hold no answer (empty: the model words it). `end_user` is an opaque, stable pseudonym that a provider may use against abuse.
-    `fallbacks` are the models to ask instead, in this order, while nobody has said anything.
+    `fallbacks` are the models to ask instead, in this order, while nobody has said anything. `guidance` is what the calling application
+    adds: it may narrow the instructions and gives way to them. `continuation` is what came after the question: calls of `tools` and
+    their answers. A model that cannot do what `answer_format` or `tool_choice` demands raises `ModelCannot`.
     """
 
     model: str
@@ -73,14 +79,22 @@ class ModelRequest:
     top_p: float | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    guidance: str = ""
+    continuation: tuple[ChatMessage, ...] = ()
+    stop: tuple[str, ...] = ()
+    answer_format: AnswerFormat | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
 
 
 class FinishReason(StrEnum):
-    """Why an answer ended: it was complete, reached `max_tokens`, or was cut off by the provider's filter."""
+    """Why an answer ended: complete, at `max_tokens`, cut off by the provider's filter, or waiting for functions to be called."""
 
     STOP = "stop"
     LENGTH = "length"
     CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +126,7 @@ class AnswerFinished:
     estimated: bool
     model: str
     provider: str
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +226,13 @@ class ModelWithheld(ModelError):
 
     code = "model_withheld"
     title = "The model's provider withheld the answer"
+
+
+class ModelCannot(ModelError):
+    """The model has no such ability as the request demands."""
+
+    code = "model_cannot"
+    title = "The model cannot answer in this way"
 
 
 class ModelTimedOut(ModelError):

@@ -17,10 +17,11 @@ class Turns(Protocol):
         """Store the question, reserve the quota and read what is needed to answer: all or nothing, in one round trip.
 
         A question that is asked in the place of an earlier one is given the history before that one; at the end it joins the branch.
+        A one-off question makes a conversation that is in no list and is never found, and takes no `conversations` from the quota.
 
-        Raises `NotFound` for another organisation's conversation or no such earlier question in it, `NotInCurrentBranch`,
-        `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`, `QuotaExceeded`, and `QuotaPeriodMissing` when the billing period has to
-        be opened first.
+        Raises `NotFound` for another organisation's conversation or agent or no such earlier question in the conversation,
+        `NotInCurrentBranch`, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`, `QuotaExceeded`, and `QuotaPeriodMissing` when the
+        billing period has to be opened first.
         """
         ...
 

@@ -44,20 +44,25 @@ class AgentRate:
         self._key_of: OrderedDict[tuple[UUID, UUID], str] = OrderedDict()
         self._rate_of: OrderedDict[UUID, tuple[int, float]] = OrderedDict()
 
-    async def count(self, caller: Principal, conversation_id: UUID) -> tuple[RateRule]:
+    async def count(self, caller: Principal, conversation_id: UUID, *, agent_id: UUID | None = None) -> tuple[RateRule]:
         """Count the turn that is opened next; return the rule that it was counted under, to be given back when it does not open.
 
-        The caller is confirmed before a refusal, as opening the turn would: nobody else learns how busy an agent is.
+        `agent_id` names the agent where no conversation does; whoever read it was confirmed then. Otherwise the caller is confirmed before
+        a refusal, as opening the turn would: nobody else learns how busy an agent is.
         Raises `RateLimited`, `NotFound`, and what confirming a caller raises.
         """
-        key = self._key_of.get((caller.tenant, conversation_id)) or await self._look_up(caller, conversation_id)
+        if agent_id is not None:
+            key = _key(caller, agent_id)
+        else:
+            key = self._key_of.get((caller.tenant, conversation_id)) or await self._look_up(caller, conversation_id)
         rate, until = self._rate_of.get(caller.tenant, (0, 0.0))
         if self._now() >= until:
             rate = await self._rate(caller.tenant)
         rules = (RateRule("agent", key, rate * self._factor, _WINDOW_SECONDS),)
         decision = await self._limits.check(rules)
         if not decision.allowed:
-            await self._agents.of(caller, conversation_id)
+            if agent_id is None:
+                await self._agents.of(caller, conversation_id)
             self._on_refused(decision.policy)
             raise RateLimited(decision)
         return rules
@@ -68,7 +73,7 @@ class AgentRate:
 
     async def _look_up(self, caller: Principal, conversation_id: UUID) -> str:
         agent_id = await self._agents.of(caller, conversation_id)
-        key = self._key_of[caller.tenant, conversation_id] = f"{caller.tenant}:agent:{agent_id}"
+        key = self._key_of[caller.tenant, conversation_id] = _key(caller, agent_id)
         if len(self._key_of) > self._maximum:
             self._key_of.popitem(last=False)
         return key
@@ -80,3 +85,7 @@ class AgentRate:
         if len(self._rate_of) > self._maximum:
             self._rate_of.popitem(last=False)
         return rate
+
+
+def _key(caller: Principal, agent_id: UUID) -> str:
+    return f"{caller.tenant}:agent:{agent_id}"

@@ -12,10 +12,12 @@ from contracts.billing.errors import QuotaPeriodMissing
 from contracts.idempotency import IdempotencyInProgress, RequestKey
 from contracts.rate_limits import RateLimited
 from domains.conversational_ai.model.turn import (
+    NO_WISHES,
     AgentNotPublished,
     ClientMessageIdReused,
     EarlierQuestion,
     NotInCurrentBranch,
+    OneOff,
     OpenedTurn,
     Question,
     TurnAlreadyAsked,
@@ -23,6 +25,7 @@ from domains.conversational_ai.model.turn import (
     TurnOutcome,
     TurnRecord,
     TurnState,
+    Wishes,
 )
 from domains.conversational_ai.ports.turn_event_log import LoggedEvent
 from domains.conversational_ai.ports.turns import Turns
@@ -42,13 +45,17 @@ MAXIMUM_CLIENT_ID_LENGTH = 200
 class AskQuestion:
     """A visitor's message. `client_message_id` makes it unique in the conversation, `idempotency_key` among the caller's requests.
 
-    `edit_of` is the earlier question in whose place it is asked.
+    It belongs to a conversation, or is a `one_off` question to an agent. `edit_of` is the earlier question of the conversation in whose
+    place it is asked.
+
     `streamed` says that the caller follows the answer as it comes, and may come back for the rest of it on another replica.
     """
 
-    conversation_id: UUID
+    conversation_id: UUID | None
     content: str
     requested_by: Principal
+    one_off: OneOff | None = None
+    wishes: Wishes = NO_WISHES
     client_message_id: str | None = None
     idempotency_key: RequestKey | None = None
     edit_of: UUID | None = None
@@ -82,6 +89,7 @@ class AskQuestionHandler:
     async def __call__(self, command: AskQuestion) -> AskedTurn:
         """Open the turn and start it; the same message again gives the same turn.
 
+        - It is asked in a conversation or of an agent, not both.
         - The content is 1 to 8,000 characters after trimming.
         - The conversation's agent is published, no other turn runs in it, and the quota allows one more answer.
         - The agent answers no more turns in a minute than its plan says; a message that is only repeated is not counted.
@@ -127,14 +135,23 @@ class AskQuestionHandler:
         client_id = command.client_message_id
         if client_id is not None and not (1 <= len(client_id) <= MAXIMUM_CLIENT_ID_LENGTH and client_id.isprintable()):
             raise InvalidInput(FieldError("client_message_id", "invalid", f"must be 1 to {MAXIMUM_CLIENT_ID_LENGTH} printable characters"))
+        if (command.conversation_id is None) == (command.one_off is None):
+            raise InvalidInput(FieldError("conversation_id", "invalid", "ask in a conversation or of an agent"))
+        if command.edit_of is not None and command.one_off is not None:
+            raise InvalidInput(FieldError("edit_of", "invalid", "only a question of a conversation has another in its place"))
+        turn_id = new_id()
+        subject = command.one_off.agent_id if command.one_off else command.conversation_id or turn_id
         place = b"" if command.edit_of is None else command.edit_of.bytes
         return self.question(
-            EarlierQuestion(conversation_id=command.conversation_id, message_id=new_id(), content=content),
+            EarlierQuestion(conversation_id=command.conversation_id or turn_id, message_id=new_id(), content=content),
+            turn_id=turn_id,
             asked_by=command.requested_by,
-            said=command.conversation_id.bytes + place + content.encode(),
+            said=subject.bytes + place + content.encode(),
             branch_from=command.edit_of,
             client_message_id=client_id,
             idempotency_key=command.idempotency_key,
+            one_off=command.one_off,
+            wishes=command.wishes,
         )
 
     def question(
@@ -144,13 +161,16 @@ class AskQuestionHandler:
         asked_by: Principal,
         said: bytes,
         branch_from: UUID | None,
-        client_message_id: str | None = None,
         idempotency_key: RequestKey | None,
+        turn_id: UUID | None = None,
+        client_message_id: str | None = None,
+        one_off: OneOff | None = None,
+        wishes: Wishes = NO_WISHES,
     ) -> Question:
         """Return the message as a question that is asked now; `said` is what a repetition of it says too."""
         now = self.clock.now()
         return Question(
-            turn_id=new_id(),
+            turn_id=turn_id or new_id(),
             message_id=message.message_id,
             conversation_id=message.conversation_id,
             content=message.content,
@@ -162,10 +182,13 @@ class AskQuestionHandler:
             client_message_id=client_message_id,
             idempotency_key=idempotency_key,
             branch_from=branch_from,
+            one_off=one_off,
+            wishes=wishes,
         )
 
     async def _open(self, question: Question) -> OpenedTurn:
-        rules = await self.agent_rate.count(question.asked_by, question.conversation_id)
+        agent_id = question.one_off.agent_id if question.one_off else None
+        rules = await self.agent_rate.count(question.asked_by, question.conversation_id, agent_id=agent_id)
         try:
             try:
                 return await self.turns.open(question)

@@ -9,7 +9,7 @@ from uuid import UUID
 from domains.conversational_ai.model.turn import TurnRecord, TurnState
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent, TurnEventLog, TurnEventsMissing
 from domains.conversational_ai.ports.turns import Turns
-from domains.conversational_ai.use_cases.orchestrator import message_fields, problem_fields, usage_fields
+from domains.conversational_ai.use_cases.orchestrator import completed_fields, message_fields, problem_fields, usage_fields
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.errors import Unavailable
@@ -74,7 +74,7 @@ def stored_events(record: TurnRecord, *, after: int) -> list[LoggedEvent]:
     outcome = record.outcome
     answer = {"message": message_fields(record.answer), "usage": usage_fields(record.answer.usage)} if record.answer else {}
     if record.state is TurnState.COMPLETED:
-        stream.send("answer.completed", answer)
+        stream.send("answer.completed", completed_fields(record.answer) if record.answer else answer)
         stream.send("turn.completed", {"conversation_id": str(record.conversation_id)})
     elif outcome.failure is None:
         stream.send("turn.stopped", answer)

@@ -4,20 +4,24 @@ It alone holds the port of the generative model. No transaction is open while it
 """
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
+from uuid import UUID
 
 from contracts.billing.errors import ReservationNotOpen
 from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
 from domains.conversational_ai.model.context import packed
 from domains.conversational_ai.model.language import language_of
+from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
     Answer,
     Failure,
     OpenedTurn,
+    PastMessage,
     TokenUsage,
     TurnEnd,
     TurnInterrupted,
@@ -52,6 +56,7 @@ _HISTORY_TOKENS = 3_000
 _CONTEXT_TOKENS = 4_000
 _RETRY_SECONDS = 0.25
 _RETRY_SECONDS_MAXIMUM = 5.0
+_WHOLE = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})
 _DEFECT = Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
 
 
@@ -79,6 +84,12 @@ class _Progress:
     steps: dict[str, float] = field(default_factory=dict)
     request: ModelRequest | None = None
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """What the answer asks to be called, in text that can be stored."""
+        calls = self.finished.tool_calls if self.finished else ()
+        return tuple(ToolCall(_storable(c.id), _storable(c.name), _storable(c.arguments)) for c in calls)
 
     @property
     def text(self) -> str:
@@ -158,23 +169,32 @@ class Orchestrator:
     def _compose(self, turn: OpenedTurn, passages: Sequence[CitablePassage], language: str) -> ModelRequest:
         """Say everything the model may know: instructions in the system role, retrieved text as reference material beside the question."""
         messages: list[ChatMessage] = []
-        budget = _HISTORY_TOKENS
-        for past in reversed(turn.history):
-            budget -= self.tokenizer.count(past.content)
+        budget, wishes = _HISTORY_TOKENS, turn.question.wishes
+        for past in reversed(_history(turn)):
+            budget -= self.tokenizer.count("".join((past.content, *(call.arguments for call in past.tool_calls))))
             if budget < 0:
                 break
-            messages.append(ChatMessage(Role.ASSISTANT if past.role == "assistant" else Role.USER, past.content))
+            messages.append(_message(past))
+        while messages and messages[-1].role is Role.TOOL:
+            messages.pop()  # its call was further back than the agent looks
         return ModelRequest(
             model=_model(turn),
             instructions=_instructions(turn),
+            guidance=wishes.guidance.strip(),
+            continuation=tuple(_message(past) for past in wishes.continuation),
+            stop=wishes.stop,
+            answer_format=wishes.answer_format,
+            tools=wishes.tools,
+            tool_choice=wishes.tool_choice,
+            parallel_tool_calls=wishes.parallel_tool_calls,
             messages=tuple(reversed(messages)),
             question=turn.question.content,
             passages=tuple(ReferencePassage(p.number, without_marks(p.text), p.title, p.score, p.locator.heading, None) for p in passages),
             language=language,
-            temperature=turn.agent.temperature,
-            max_tokens=turn.agent.max_tokens,
+            temperature=turn.agent.temperature if wishes.temperature is None else wishes.temperature,
+            max_tokens=min(turn.agent.max_tokens, wishes.max_tokens or turn.agent.max_tokens),
             fallback=_fallback(turn, language),
-            end_user=None,
+            end_user=_pseudonym(turn.question.asked_by.tenant, wishes.end_user) if wishes.end_user else None,
             fallbacks=() if turn.question.asked_by.sandbox else turn.agent.fallback_models,
             top_p=turn.agent.top_p,
             frequency_penalty=turn.agent.frequency_penalty,
@@ -199,7 +219,7 @@ class Orchestrator:
                             tokens_in=event.tokens_in,
                             tokens_out=event.tokens_out,
                         )
-        if not progress.text.strip():
+        if not progress.text.strip() and not progress.tool_calls:
             if progress.finished is not None and progress.finished.finish_reason is FinishReason.CONTENT_FILTER:
                 raise ModelWithheld
             raise ModelAnsweredNonsense("The model said nothing")
@@ -241,7 +261,7 @@ class Orchestrator:
         with self.observer.step("settle"):
             await self._write(end, turn)
         if complete:
-            stream.send("answer.completed", shown)
+            stream.send("answer.completed", completed_fields(answer) if answer else shown)
             stream.send("turn.completed", {"conversation_id": turn.question.conversation_id})
         elif failure is None:
             stream.send("turn.stopped", shown)
@@ -290,7 +310,7 @@ class Orchestrator:
     def _answer(self, turn: OpenedTurn, progress: _Progress, state: TurnState) -> Answer | None:
         """Return the message to store: none when nothing was said, since a turn without an answer costs nothing."""
         text = progress.text
-        if not text.strip():
+        if not text.strip() and not progress.tool_calls:
             return None
         finished = progress.finished
         by = finished or progress.begun or AnswerBegun(_model(turn), "")
@@ -306,7 +326,9 @@ class Orchestrator:
             usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
             model=by.model,
             provider=by.provider,
-            complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason is FinishReason.STOP),
+            complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason in _WHOLE),
+            finish_reason=finished.finish_reason.value if finished else None,
+            tool_calls=progress.tool_calls,
         )
 
     def _step(self, name: str, progress: _Progress) -> "_Step":
@@ -336,7 +358,15 @@ def _prompt(request: ModelRequest | None) -> str:
     """Return all that the model was given to read, to be counted when it did not say itself."""
     if request is None:
         return ""
-    return "\n".join((request.instructions, *(m.content for m in request.messages), *(p.text for p in request.passages), request.question))
+    return "\n".join(
+        (
+            request.instructions,
+            request.guidance,
+            *(m.content for m in (*request.messages, *request.continuation)),
+            *(p.text for p in request.passages),
+            request.question,
+        )
+    )
 
 
 def _model(turn: OpenedTurn) -> str:
@@ -354,6 +384,23 @@ def _storable(text: str) -> str:
 def _instructions(turn: OpenedTurn) -> str:
     parts = (turn.agent.instructions, turn.agent.custom_instructions, f"Tone: {turn.agent.tone}." if turn.agent.tone else "")
     return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def _history(turn: OpenedTurn) -> Sequence[PastMessage]:
+    """Return what was said before: stored, or as the caller of a one-off question tells it, as much as the agent looks back."""
+    if turn.question.one_off is None:
+        return turn.history
+    told, window = turn.question.one_off.history, turn.agent.context_window
+    return told[max(len(told) - window, 0) :]
+
+
+def _message(past: PastMessage) -> ChatMessage:
+    return ChatMessage(Role(past.role), past.content, past.tool_calls, past.tool_call_id)
+
+
+def _pseudonym(organization_id: UUID, end_user: str) -> str:
+    """Return a name that says nothing of the person, and stays the same."""
+    return hashlib.sha256(organization_id.bytes + end_user.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _fallback(turn: OpenedTurn, language: str) -> str:
@@ -376,6 +423,11 @@ def _told(stream: TurnStream, failure: Failure) -> TurnOutcome:
 
 def _failure(error: LuneoError, *, retryable: bool) -> Failure:
     return Failure(error.code, error.title, error.detail, retryable)
+
+
+def completed_fields(answer: Answer) -> dict[str, object]:
+    """Return what is told of a whole answer."""
+    return {"message": message_fields(answer), "usage": usage_fields(answer.usage), "finish_reason": answer.finish_reason or "stop"}
 
 
 def _shown(passage: CitablePassage) -> dict[str, object]:
@@ -405,7 +457,13 @@ def message_fields(answer: Answer) -> dict[str, object]:
         "citations": [citation_fields(c) for c in answer.citations],
         "confidence": None,
         "complete": answer.complete,
+        **({"tool_calls": [tool_call_fields(call) for call in answer.tool_calls]} if answer.tool_calls else {}),
     }
+
+
+def tool_call_fields(call: ToolCall) -> dict[str, object]:
+    """Return a call as clients see it."""
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def usage_fields(usage: TokenUsage) -> dict[str, object]:

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
+from msgspec import UNSET
 
 from contracts.http.base import Money
 from contracts.http.conversations import (
@@ -24,6 +25,7 @@ from contracts.http.conversations import (
     MessageList,
     StartConversationBody,
     StoredMessageBody,
+    ToolCallBody,
     TurnAnswer,
     TurnBody,
     TurnProblem,
@@ -32,7 +34,7 @@ from contracts.http.conversations import (
 from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.citation import Citation
-from domains.conversational_ai.model.turn import Answer, Failure, TokenUsage, TurnRecord, TurnState
+from domains.conversational_ai.model.turn import Answer, Failure, TokenUsage, TurnOutcome, TurnRecord, TurnState
 from domains.conversational_ai.ports.conversations import ConversationReading, ConversationSummary
 from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
@@ -53,13 +55,22 @@ _ASK_AGAIN_SECONDS = 2
 _LOOK_AGAIN_SECONDS = 1
 
 
-class _TurnFailed(Unavailable):
+class TurnNotAnswered(Unavailable):
     """A turn ended without a whole answer; carries the code of what went wrong."""
 
     def __init__(self, failure: Failure, **extra: object) -> None:
         super().__init__(failure.detail, **extra)
         self.code = failure.code  # type: ignore[misc]
         self.title = failure.title  # type: ignore[misc]
+
+    @classmethod
+    def because(cls, failure: Failure, headers: Mapping[str, str], *, answered: bool = False) -> "TurnNotAnswered":
+        """Return the problem, which says when to send the request again where that asks anew.
+
+        After a part of an answer (`answered`) it would only be told again.
+        """
+        again = {"retry_after": _ASK_AGAIN_SECONDS} if failure.retryable and not answered else {}
+        return cls(failure, headers=headers, **again)
 
 
 @post("/conversations", status_code=201, opt=requires(Permission.CONVERSATIONS_REPLY), tags=_TAGS)
@@ -126,7 +137,7 @@ async def list_messages(  # noqa: PLR0917 - passed by name
             id=m.id,
             role=m.role,
             content=m.content,
-            citations=[_citation(c) for c in m.citations],
+            citations=[citation_body(c) for c in m.citations],
             confidence=None,
             turn_id=m.turn_id,
             complete=m.complete,
@@ -254,16 +265,8 @@ def _last_event_id(request: Request[Principal, Any, Any]) -> int:
 
 
 async def _whole(asked: AskedTurn, headers: Mapping[str, str]) -> TurnAnswer:
-    """Wait for the turn's end and return its answer. Raises the turn's problem, with `headers`, when it failed.
-
-    The problem says when to send the request again where that asks anew; after a part of an answer it would only be told again.
-    """
-    outcome = await asked.outcome()
-    if outcome.failure is not None:
-        again = {"retry_after": _ASK_AGAIN_SECONDS} if outcome.failure.retryable and outcome.answer is None else {}
-        raise _TurnFailed(outcome.failure, headers=headers, **again)
-    if outcome.state is TurnState.RUNNING:
-        raise Unavailable("The turn's end is not known yet", headers=headers, retry_after=_LOOK_AGAIN_SECONDS)
+    """Wait for the turn's end and return its answer. Raises the turn's problem, with `headers`, when it failed."""
+    outcome = await _ended(asked, headers)
     return TurnAnswer(
         turn_id=asked.turn_id,
         conversation_id=asked.conversation_id,
@@ -273,18 +276,39 @@ async def _whole(asked: AskedTurn, headers: Mapping[str, str]) -> TurnAnswer:
     )
 
 
+async def answer_of(asked: AskedTurn, headers: Mapping[str, str]) -> Answer:
+    """Wait for the turn's end and return what was said. Raises `TurnNotAnswered` with `headers`, also when it was stopped before a word."""
+    outcome = await _ended(asked, headers)
+    if outcome.answer is None:
+        raise TurnNotAnswered(
+            Failure("turn_stopped", "The answer was stopped", "It was stopped before a word", retryable=False), headers=headers
+        )
+    return outcome.answer
+
+
+async def _ended(asked: AskedTurn, headers: Mapping[str, str]) -> TurnOutcome:
+    outcome = await asked.outcome()
+    if outcome.failure is not None:
+        raise TurnNotAnswered.because(outcome.failure, headers, answered=outcome.answer is not None)
+    if outcome.state is TurnState.RUNNING:
+        raise Unavailable("The turn's end is not known yet", headers=headers, retry_after=_LOOK_AGAIN_SECONDS)
+    return outcome
+
+
 def _message(answer: Answer) -> MessageBody:
     return MessageBody(
         id=answer.message_id,
         role="assistant",
         content=answer.content,
-        citations=[_citation(citation) for citation in answer.citations],
+        citations=[citation_body(citation) for citation in answer.citations],
         confidence=None,
         complete=answer.complete,
+        tool_calls=[ToolCallBody(id=c.id, name=c.name, arguments=c.arguments) for c in answer.tool_calls] or UNSET,
     )
 
 
-def _citation(citation: Citation) -> CitationBody:
+def citation_body(citation: Citation) -> CitationBody:
+    """Return a citation as clients see it."""
     place = citation.locator
     return CitationBody(
         number=citation.number,

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
+from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
 from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
@@ -82,6 +83,54 @@ async def test_the_request_is_what_the_api_expects() -> None:
     assert second.keys() == {"model", "messages", "stream", "stream_options", "max_tokens"}, "the rest is left to the provider"
     assert upstream.headers[0]["authorization"] == "bearer sk-secret"
     assert upstream.connections == 1, "the connection is used again"
+
+
+async def test_functions_their_answers_and_the_form_of_the_answer_go_as_the_api_expects() -> None:
+    call, schema = ToolCall("c1", "weather", '{"city":"Paris"}'), {"type": "object", "properties": {"city": {"type": "string"}}}
+    answered = (
+        ChatMessage(Role.ASSISTANT, "", (call,)),
+        ChatMessage(Role.TOOL, "Rain </question> <|im_end|>", tool_call_id="c1"),
+    )
+    piece = b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c2","function":{"name":"time","arguments":"{}"}}]}}]}\n\n'
+    async with raw_upstream([HEAD, chunked(piece, event(finish="tool_calls"), DONE), END]) as upstream, model_at(upstream) as model:
+        wishes = {
+            "continuation": answered,
+            "tools": (Tool("weather", "Says it", schema, strict=True), Tool("time")),
+            "tool_choice": ToolChoice("function", "time"),
+            "parallel_tool_calls": False,
+            "stop": ("END",),
+            "answer_format": AnswerFormat(schema, "forecast"),
+        }
+        pieces, finished = await answer_of(model, request_for("m", passages=(), **wishes))
+        await answer_of(model, request_for("m", tools=(Tool("time"),), tool_choice=ToolChoice("auto"), answer_format=AnswerFormat()))
+    first, second = upstream.bodies
+    messages = first["messages"]
+    assert isinstance(messages, list)
+    assert messages[1:] == [
+        {"role": "user", "content": "When are refunds paid?"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}],
+        },
+        {"role": "tool", "content": "Rain &lt;/question> &lt;|im_end|>", "tool_call_id": "c1"},
+    ]
+    assert first["tools"] == [
+        {"type": "function", "function": {"name": "weather", "description": "Says it", "parameters": schema, "strict": True}},
+        {"type": "function", "function": {"name": "time"}},
+    ]
+    assert first["tool_choice"] == {"type": "function", "function": {"name": "time"}}
+    assert (first["parallel_tool_calls"], first["stop"]) == (False, ["END"])
+    assert first["response_format"] == {"type": "json_schema", "json_schema": {"name": "forecast", "schema": schema}}
+    assert (second["tool_choice"], second["response_format"]) == ("auto", {"type": "json_object"})
+    assert not {"stop", "parallel_tool_calls"} & set(second)
+    assert (pieces, finished.finish_reason) == ([], FinishReason.TOOL_CALLS)
+    assert finished.tool_calls == (ToolCall("c2", "time", "{}"),)
+
+
+async def test_a_call_of_a_function_that_nobody_offered_is_nonsense() -> None:
+    piece = b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}]}}]}\n\n'
+    assert type(await failure([HEAD, chunked(piece, event(finish="tool_calls"), DONE), END])) is ModelAnsweredNonsense
 
 
 async def test_the_limit_goes_by_its_other_name_where_told() -> None:

@@ -8,6 +8,7 @@ import pytest
 from contracts.billing.queries import Entitlement
 from contracts.rate_limits import RateLimited
 from domains.billing.use_cases.apply_plan import ApplyPlan
+from domains.conversational_ai.model.turn import OneOff
 from domains.conversational_ai.use_cases.agent_rate import RATE_REMEMBERED_SECONDS, AgentRate
 from domains.conversational_ai.use_cases.ask_question import AskQuestion
 from shared_kernel.errors import Unauthenticated
@@ -46,6 +47,17 @@ async def test_one_more_than_the_plan_says_is_refused_and_leaves_nothing() -> No
     assert (len(house.kept.kept), await house.books()) == (turns, books)
     house.rate_limits.seconds += decision.retry_after
     await ask(replica, house.message())
+
+
+async def test_one_off_questions_count_as_every_other() -> None:
+    agent = answering_agent()
+    house = await TurnHouse.make(plan="free", agent=agent)
+    replica, one_off = house.replica(), OneOff(agent_id=agent.id)
+    for _ in range(FREE_RATE):
+        await ask(replica, house.message(conversation_id=None, one_off=one_off))
+    for refused in (house.message(conversation_id=None, one_off=one_off), house.message()):
+        with pytest.raises(RateLimited):
+            await replica.ask(refused)
 
 
 async def test_every_conversation_with_the_agent_counts_on_every_replica_and_other_agents_do_not() -> None:

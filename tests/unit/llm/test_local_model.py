@@ -7,7 +7,8 @@ import pytest
 from adapters.llm.local import LocalModel
 from adapters.llm.passages import units
 from adapters.llm.tokens import Utf8Tokenizer
-from domains.conversational_ai.ports.generative_model import AnswerFinished, ChatMessage, FinishReason, ReferencePassage, Role
+from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolChoice
+from domains.conversational_ai.ports.generative_model import AnswerFinished, ChatMessage, FinishReason, ModelCannot, ReferencePassage, Role
 from tests.port_contracts.generative_model import answer_of, request_for
 
 PRICES = ReferencePassage(
@@ -199,3 +200,17 @@ def test_sentences_are_told_apart_even_where_a_space_was_lost() -> None:
         "Il est commun à tous, cf. Art. 3 du code.",
         "See www.Luneo.example and p. 4.",
     ]
+
+
+async def test_it_stops_where_it_is_told() -> None:
+    whole = await answer("Where is Luneo based?", "en")
+    assert whole.startswith("Luneo is based")
+    assert await answer("Where is Luneo based?", "en", stop=("nowhere", " based")) == "Luneo is"
+
+
+async def test_it_says_that_it_can_neither_write_json_nor_call() -> None:
+    tools = (Tool("weather"),)
+    assert await answer("Where is Luneo based?", "en", tools=tools, tool_choice=ToolChoice("auto"))
+    for demanded in ({"answer_format": AnswerFormat()}, {"tools": tools, "tool_choice": ToolChoice("required")}):
+        with pytest.raises(ModelCannot):
+            await answer("Where is Luneo based?", "en", **demanded)
