@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench bench-smoke test-faults format lock clean install install-runtime
+.PHONY: help run test check bench bench-smoke test-faults test-clients format lock clean install install-runtime
 
 help: ## List what can be typed here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -31,8 +31,8 @@ help: ## List what can be typed here
 run: .venv/.runtime ## Start the whole of Luneo on this machine (Ctrl-C stops it)
 	@exec .venv/bin/luneo up $(ARGS)
 
-test: .venv/.development ## Run every test but the fault suite (ARGS="-k name" narrows it)
-	@exec $(VENV_PYTHON) -m pytest --ignore=tests/faults --ignore=tests/benchmarks $(ARGS)
+test: .venv/.development ## Run every test but the fault suite and the clients of others (ARGS="-k name" narrows it)
+	@exec $(VENV_PYTHON) -m pytest --ignore=tests/faults --ignore=tests/benchmarks --ignore=tests/clients $(ARGS)
 
 check: .venv/.development ## Formatting, lint, types and the laws of imports
 	.venv/bin/ruff format --check .
@@ -42,6 +42,9 @@ check: .venv/.development ## Formatting, lint, types and the laws of imports
 
 test-faults: .venv/.development ## Kill, double and starve real processes
 	@exec $(VENV_PYTHON) -m pytest tests/faults $(ARGS)
+
+test-clients: .venv/.development ## Talk to the app with OpenAI clients of others, from npm and PyPI
+	@exec $(VENV_PYTHON) -m pytest -o faulthandler_timeout=600 tests/clients $(ARGS)
 
 bench: .venv/.development ## Measure against the budgets; writes bench.json
 	@exec $(VENV_PYTHON) -m tests.benchmarks $(ARGS)
