@@ -9,7 +9,8 @@ from typing import ClassVar, Self
 from uuid import UUID
 
 from contracts.conversational_ai.events import KnowledgeSourceAdded, KnowledgeSourceDeleted, KnowledgeSourceFailed, KnowledgeSourceIndexed
-from domains.conversational_ai.model.chunking import Chunk, chunks_of_pair, chunks_of_text
+from domains.conversational_ai.model.chunking import Chunk, chunks_of_document, chunks_of_pair
+from domains.conversational_ai.model.document import DocumentText
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.text import problem_with, refuse
@@ -56,7 +57,7 @@ class TextContent:
 
     def chunks(self) -> list[Chunk]:
         """Cut the text into passages."""
-        return chunks_of_text(self.text)
+        return chunks_of_document(DocumentText.of_markdown(self.text))
 
 
 @dataclass(frozen=True, slots=True)
