@@ -14,6 +14,7 @@ from litestar.params import ParameterKwarg
 from contracts.http.base import FieldProblem, Problem
 from contracts.rate_limits import RateLimited
 from entrypoints.http.rate_headers import rate_headers
+from entrypoints.http.uploads import UPLOAD, is_form
 from shared_kernel.errors import (
     Conflict,
     InvalidInput,
@@ -122,6 +123,8 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
         headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
+    if request.route_handler.opt.get(UPLOAD) is not None and is_form(request.headers.get("content-type")):
+        headers["Connection"] = "close"  # the rest of a file that was refused would be read only to be thrown away
     if isinstance(error, RateLimited):
         headers.update({name.decode(): value.decode() for name, value in rate_headers(error.decision)})
     if isinstance(error, LuneoError):

