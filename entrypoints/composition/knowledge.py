@@ -24,10 +24,10 @@ from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnow
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_agent import EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_source_content import GetSourceContentHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetOldContent, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
 from domains.conversational_ai.use_cases.publish_agent import PublishAgentHandler
-from domains.conversational_ai.use_cases.read_source_content import ReadSourceContentHandler
 from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
@@ -61,7 +61,7 @@ class KnowledgeProvider(Provider):
     upload_storage = provide(UploadStorage)
     rename_source = provide(RenameKnowledgeSourceHandler)
     replace_content = provide(ReplaceSourceContentHandler)
-    read_content = provide(ReadSourceContentHandler)
+    read_content = provide(GetSourceContentHandler)
     retrieval = provide(RetrievePassages, provides=Retrieval)
 
     @provide

@@ -42,10 +42,10 @@ from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnow
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler, NotReadYet
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetOldContent, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH, IndexSource
 from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
-from domains.conversational_ai.use_cases.read_source_content import NotReadYet, ReadSourceContent, ReadSourceContentHandler
 from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSource, RenameKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
@@ -166,7 +166,7 @@ class KnowledgeHouse:
         self.add_file = AddFileSourceHandler(storage, knowledge, self.add_source)
         self.rename = RenameKnowledgeSourceHandler(transactions, clock)
         self.replace = ReplaceSourceContentHandler(transactions, quotas, knowledge, storage, clock)
-        self.read = ReadSourceContentHandler(knowledge, self.objects)
+        self.read = GetSourceContentHandler(knowledge, self.objects)
 
     async def agent(self, principal: Principal, name: str = "Helper", **command: Any) -> AgentRow:
         return await self.create_agent(CreateAgent(name=name, requested_by=principal, **command))
@@ -642,18 +642,18 @@ class DocumentsContract:
         assert (row.name, row.kind, row.status, row.step) == ("prices.md", "file", SourceStatus.PENDING, SourceStep.STORED)
         place: dict[str, Any] = {"knowledge_base_id": base.id, "source_id": row.id, "requested_by": principal}
         with pytest.raises(NotReadYet):
-            await house.read(ReadSourceContent(start=0, end=10, **place))
+            await house.read(GetSourceContent(start=0, end=10, **place))
         await house.work(principal)
         row = await house.knowledge.source(principal, base.id, row.id)
         assert (row.status, row.step, row.passages, row.passages_indexed) == (SourceStatus.READY, None, 1, 1)
         search = SearchKnowledge(knowledge_base_id=base.id, query="Pro plan", requested_by=principal)
         [found] = await house.search(search)
         start, end = found.locator.start or 0, found.locator.end or 0
-        excerpt = await house.read(ReadSourceContent(start=start, end=end, **place))
+        excerpt = await house.read(GetSourceContent(start=start, end=end, **place))
         assert (excerpt.text, excerpt.start, excerpt.end, excerpt.page) == (found.text, start, end, None)
-        assert (await house.read(ReadSourceContent(start=30, end=99, **place))).end == excerpt.length
+        assert (await house.read(GetSourceContent(start=30, end=99, **place))).end == excerpt.length
         with pytest.raises(InvalidInput):
-            await house.read(ReadSourceContent(start=5, end=4, **place))
+            await house.read(GetSourceContent(start=5, end=4, **place))
 
     async def test_a_file_takes_a_document_and_its_bytes_and_gives_them_back(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")

@@ -37,7 +37,7 @@ from domains.conversational_ai.use_cases.create_knowledge_base import CreateKnow
 from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnowledgeBase, DeleteKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
-from domains.conversational_ai.use_cases.read_source_content import ReadSourceContent, ReadSourceContentHandler
+from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler
 from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSource, RenameKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
@@ -236,13 +236,13 @@ async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
     knowledge_base_id: FromPath[UUID],
     source_id: FromPath[UUID],
     principal: NamedDependency[Principal],
-    handler: FromDishka[ReadSourceContentHandler],
+    handler: FromDishka[GetSourceContentHandler],
     start: FromQuery[int] = 0,
     end: FromQuery[int] = 10_000,
 ) -> SourceContentBody:
     """Return the text of a source from `start` up to `end` (at most 100,000 characters): where a citation's locator points."""
     found = await handler(
-        ReadSourceContent(knowledge_base_id=knowledge_base_id, source_id=source_id, start=start, end=end, requested_by=principal)
+        GetSourceContent(knowledge_base_id=knowledge_base_id, source_id=source_id, start=start, end=end, requested_by=principal)
     )
     return SourceContentBody(text=found.text, start=found.start, end=found.end, length=found.length, page=found.page)
 

@@ -21,7 +21,7 @@ class NotReadYet(Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadSourceContent:
+class GetSourceContent:
     """Read the text from `start` up to `end`, which may lie behind its end."""
 
     knowledge_base_id: UUID
@@ -43,13 +43,13 @@ class SourceExcerpt:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadSourceContentHandler:
+class GetSourceContentHandler:
     """Reads what sources say."""
 
     reading: KnowledgeReading
     objects: ObjectStore
 
-    async def __call__(self, query: ReadSourceContent) -> SourceExcerpt:
+    async def __call__(self, query: GetSourceContent) -> SourceExcerpt:
         """Return at most 100,000 characters of the text that passages are found in, else of the one that waits to be.
 
         Raises `NotFound`, `InvalidInput`, and `NotReadYet` for a file that has no text.
@@ -62,7 +62,7 @@ class ReadSourceContentHandler:
         start, end = (min(at, len(document.text)) for at in (query.start, query.end))
         return SourceExcerpt(text=document.text[start:end], start=start, end=end, length=len(document.text), page=document.page_at(start))
 
-    async def _document(self, query: ReadSourceContent) -> DocumentText:
+    async def _document(self, query: GetSourceContent) -> DocumentText:
         content = await self.reading.content(query.requested_by, query.knowledge_base_id, query.source_id)
         if not isinstance(content, FileContent):
             return DocumentText.of_markdown(content.text)
