@@ -256,6 +256,13 @@ class Settings:
     qdrant_api_key: str | None = _setting(_text, None, secret=True)
     qdrant_collection: str = _setting(_text, "passages")
 
+    objects_folder: Path | None = _setting(Path, None)
+    s3_bucket: str | None = _setting(_text, None)
+    s3_endpoint_url: str | None = _setting(_url("http", "https"), None)
+    s3_region: str = _setting(_text, "us-east-1")
+    s3_access_key_id: str | None = _setting(_text, None)
+    s3_secret_access_key: str | None = _setting(_text, None, secret=True)
+
     secret_key: tuple[str, ...] = _setting(_keys, secret=True)
     access_token_seconds: int = _setting(_lifetime, 15 * 60)
     refresh_token_seconds: int = _setting(_lifetime, 7 * 24 * 3600)
@@ -406,6 +413,16 @@ _RULES = (
         ("default_model", "openai_models", "model_providers"),
         lambda s: s.default_model not in s.offered_models,
         lambda s: f"must be one of {', '.join(sorted(s.offered_models))}",
+    ),
+    _Rule(
+        ("objects_folder", "s3_bucket"),
+        lambda s: s.objects_folder is not None and s.s3_bucket is not None,
+        lambda _: "contradicts LUNEO_S3_BUCKET: objects are kept in one place",
+    ),
+    _Rule(
+        ("s3_secret_access_key", "s3_access_key_id"),
+        lambda s: (s.s3_secret_access_key is None) != (s.s3_access_key_id is None),
+        lambda _: "goes with LUNEO_S3_ACCESS_KEY_ID: set both or neither",
     ),
     _Rule(
         ("secret_key", "mode"),

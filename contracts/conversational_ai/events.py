@@ -99,6 +99,28 @@ class KnowledgeSourceOutdated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeSourceReplaced(Event):
+    """New content of a source was stored and waits to be indexed; what was found before still is."""
+
+    TYPE: ClassVar[str] = "conversational_ai.knowledge_source_replaced.v1"
+
+    source_id: UUID
+    knowledge_base_id: UUID
+    content_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeSourceVersionRetired(Event):
+    """This version is found now; everything of the versions before it is still to be removed."""
+
+    TYPE: ClassVar[str] = "conversational_ai.knowledge_source_version_retired.v1"
+
+    source_id: UUID
+    knowledge_base_id: UUID
+    content_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeSourceIndexed(Event):
     """Every passage of this version of the source can be found."""
 

@@ -239,10 +239,37 @@ class AddSourceBody(Request, frozen=True):
     language: KnowledgeLanguageCode | UnsetType = UNSET
 
 
-class KnowledgeSourceBody(Response, frozen=True):
-    """A source. Only a `ready` one is searched.
+class RenameSourceBody(Request, frozen=True):
+    """A source's new name (2–200 characters)."""
 
-    `status` is `pending`, `processing`, `ready` or `failed`; `error` says why, or what is being tried again; `progress` is 0–100.
+    name: str
+
+
+class ReplaceContentBody(Request, frozen=True):
+    """What a source says from now on: either `content`, a text (at most 100,000 characters), or `pairs` (1–1,000)."""
+
+    content: str | UnsetType = UNSET
+    pairs: list[PairBody] | UnsetType = UNSET
+
+
+class SourceContentBody(Response, frozen=True):
+    """A part of a source's text: `start` and `end` are where it really begins and ends, `length` is the whole text's, in characters.
+
+    `page`, counted from 1, is where it begins, for files that have pages.
+    """
+
+    text: str
+    start: int
+    end: int
+    length: int
+    page: int | None
+
+
+class KnowledgeSourceBody(Response, frozen=True):
+    """A source. It is searched once it is `ready`; content that is replaced, until the new one is.
+
+    `status` is `pending`, `processing`, `ready` or `failed`; `step` is `stored`, `parsing`, `cutting`, `indexing`, or null when ready.
+    `error` says why it failed, or what is being tried again; `error_code` tells programs why a file can't be read; `progress` is 0–100.
     """
 
     id: UUID
@@ -251,9 +278,12 @@ class KnowledgeSourceBody(Response, frozen=True):
     name: str
     language: str
     status: str
+    step: str | None
     error: str | None
+    error_code: str | None
     progress: int
     passages: int
+    passages_indexed: int
     size_bytes: int
     created_at: datetime
     updated_at: datetime

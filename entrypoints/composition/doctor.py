@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.mail.smtp_mailer import SmtpMailer
+from adapters.object_store.s3_object_store import S3Bucket, S3ObjectStore
 from adapters.postgres.checks import DatabaseAway, DatabaseUnfit, check_database
 from adapters.postgres.roles import DatabaseRole
 from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.redis_store.connection import RedisConnection
 from domains.conversational_ai.ports.generative_model import ModelRefused
-from entrypoints.composition.foundation import smtp_server
+from entrypoints.composition.foundation import s3_bucket, smtp_server
 from entrypoints.composition.models import provider_model
 from entrypoints.settings import ProviderSettings, Settings
 from shared_kernel.clock import SystemClock
@@ -53,6 +54,8 @@ async def examine(settings: Settings, *, of_demo: bool = False) -> list[Finding]
         checks.append((name, partial(_provider, settings, provider, short=short)))
     if (smtp_url := settings.smtp_url) is not None:
         checks.append(("Mail server", lambda: _mail(settings, smtp_url)))
+    if (bucket := s3_bucket(settings)) is not None:
+        checks.append(("Object store", lambda: _bucket(bucket)))
     return list(await asyncio.gather(*(_checked(name, check) for name, check in checks)))
 
 
@@ -117,6 +120,14 @@ async def _provider(settings: Settings, provider: ProviderSettings, *, short: bo
     finally:
         await model.aclose()
     return f"{said} (not checked: that it answers a question, and its credit)"
+
+
+async def _bucket(bucket: S3Bucket) -> str:
+    try:
+        await S3ObjectStore(bucket).check()
+    except LuneoError as error:
+        raise OSError(f"bucket {bucket.name}: {error}: correct LUNEO_S3_BUCKET, its endpoint, region and keys") from error
+    return "answers (not checked: that it may be written)"
 
 
 async def _mail(settings: Settings, url: str) -> str:

@@ -11,6 +11,8 @@ from adapters.crypto.aes_sealing import AesSealing
 from adapters.mail.folder_mailbox import FolderMailbox
 from adapters.mail.smtp_mailer import SmtpMailer, SmtpSecurity, SmtpServer
 from adapters.messaging.broker import DeliveryBroker
+from adapters.object_store.folder_object_store import FolderObjectStore
+from adapters.object_store.s3_object_store import S3Bucket, S3ObjectStore
 from adapters.postgres.database import Database
 from adapters.postgres.idempotency import PostgresIdempotentEffects
 from adapters.postgres.messaging.deliveries import ReceivedDeliveries, RelayedDeliveries, Ticks
@@ -25,6 +27,7 @@ from contracts.governance.commands import AuditTrail
 from contracts.idempotency import IdempotentEffects
 from contracts.rate_limits import RateLimits
 from contracts.wake_ups import WakeUps
+from domains.conversational_ai.ports.object_store import ObjectStore
 from domains.identity.ports.mailer import Mailer
 from entrypoints.consumers.dispatcher import Subscription
 from entrypoints.consumers.relay import RELAY_CHANNEL
@@ -154,6 +157,25 @@ class FoundationProvider(Provider):
         if settings.smtp_url is None:
             return mailbox
         return SmtpMailer(smtp_server(settings.smtp_url, settings.mail_from), clock)
+
+    @provide
+    def objects(self, settings: Settings) -> ObjectStore:
+        """Where uploaded files are kept."""
+        bucket = s3_bucket(settings)
+        return S3ObjectStore(bucket) if bucket is not None else FolderObjectStore(settings.objects_folder or settings.home / "objects")
+
+
+def s3_bucket(settings: Settings) -> S3Bucket | None:
+    """Return the bucket that the settings name, if they name one."""
+    if settings.s3_bucket is None:
+        return None
+    return S3Bucket(
+        name=settings.s3_bucket,
+        region=settings.s3_region,
+        endpoint_url=settings.s3_endpoint_url,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=settings.s3_secret_access_key,
+    )
 
 
 def smtp_server(url: str, sender: str) -> SmtpServer:

@@ -6,6 +6,7 @@ from typing import Any
 from litestar import Request
 from litestar.exceptions import HTTPException
 
+from entrypoints.http.uploads import UPLOAD, is_form
 from shared_kernel.principal import Principal
 
 _JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
@@ -13,6 +14,12 @@ _JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;.*)?", re.IGNORECA
 
 class JsonRequest(Request[Principal, Any, Any]):
     """A request whose body is read as JSON when it says that it is, or says nothing."""
+
+    async def body(self) -> bytes:
+        """Return the body. A form with a file is left where it is, for the handler to read as it arrives."""
+        if self.route_handler.opt.get(UPLOAD) is not None and is_form(self.headers.get("content-type")):
+            return b""
+        return await super().body()
 
     async def json(self) -> Any:  # noqa: ANN401 - as the framework has it
         """Return the body. Raises 415 for a form, XML and whatever else is no JSON."""

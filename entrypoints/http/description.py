@@ -3,7 +3,7 @@
 The framework describes its own error bodies, leaves out that unknown fields are refused, and does not know our credentials.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from contracts.http.conversations import TurnAnswer
 from contracts.http.openai import ChatCompletion, ChatCompletionChunk, OpenAIError
 from entrypoints.http.openai_errors import is_openai
 from entrypoints.http.routing import ACCESS, Access
+from entrypoints.http.uploads import UPLOAD
 
 _REFERENCE = "#/components/schemas/{name}"
 _STREAM = "text/event-stream"
@@ -71,6 +72,8 @@ def corrected(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             handler = handlers.get((method.upper(), path))
+            if handler is not None and (beside := handler.opt.get(UPLOAD)) is not None:
+                _take_files(operation, beside)
             if handler is not None and isinstance(handler.opt.get(ACCESS), Access):
                 _correct(operation, handler.opt[ACCESS], _OPENAI_ERROR if is_openai(path) else _PROBLEM)
     for path, (whole, streamed) in _IN_TWO_FORMS.items():
@@ -80,6 +83,18 @@ def corrected(app: Litestar, document: dict[str, Any]) -> dict[str, Any]:
                 _STREAM: {"schema": streamed},
             }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def _take_files(operation: dict[str, Any], beside: Sequence[str]) -> None:
+    """Say that the body is JSON as the type has it, or a form with a file; one of them there must be."""
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    [body] = [choice for choice in schema.get("oneOf", [schema]) if choice != {"type": "null"}]
+    fields = {"file": {"type": "string", "format": "binary"}, **{name: {"type": "string"} for name in beside}}
+    form = {"type": "object", "properties": fields, "required": ["file"], "additionalProperties": False}
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": body}, "multipart/form-data": {"schema": form}},
+    }
 
 
 def _correct(operation: dict[str, Any], access: Access, error: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ act.
 
 import hashlib
 from dataclasses import replace
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
@@ -15,6 +17,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPRequestEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from contracts.idempotency import IdempotentEffects, StoredAnswer
+from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, UPLOAD, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
@@ -22,6 +25,7 @@ OWN_IDEMPOTENCY = "own_idempotency"
 KEY_OF_A_PERSON = "key_of_a_person"
 MAXIMUM_KEY_LENGTH = 255
 _FIRST_ERROR = 400
+_PIECE = 1_000_000
 _KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag"})
 
 
@@ -49,22 +53,26 @@ class Idempotency:
             return
         if scope["route_handler"].opt.get(KEY_OF_A_PERSON):
             principal = replace(principal, organization_id=None)
-        body = await _read(receive, maximum=self._maximum_body_bytes)
-        answer, replayed = await self._once(scope, principal, key, body)
+        is_upload = scope["route_handler"].opt.get(UPLOAD) is not None and is_form(Headers.from_scope(scope).get("content-type"))
+        maximum = MAXIMUM_UPLOAD_BYTES if is_upload else self._maximum_body_bytes
+        with SpooledTemporaryFile(max_size=self._maximum_body_bytes) as body:
+            digest = await _read(receive, body, path=scope["path"], maximum=maximum)
+            answer, replayed = await self._once(scope, principal, key, digest, body)
         await _send(send, answer, replayed=replayed)
 
-    async def _once(self, scope: Scope, principal: Principal, key: str, body: bytes) -> tuple[list[Message], bool]:
+    async def _once(self, scope: Scope, principal: Principal, key: str, digest: bytes, body: IO[bytes]) -> tuple[list[Message], bool]:
         """Return the answer's messages, and whether they are a repetition."""
         captured: list[Message] = []
 
         async def again() -> HTTPRequestEvent:
-            return {"type": "http.request", "body": body, "more_body": False}
+            piece = body.read(_PIECE)
+            return {"type": "http.request", "body": piece, "more_body": len(piece) == _PIECE}
 
         async def capture(message: Message) -> None:
             captured.append(message)
 
         try:
-            async with self._effects.begin(principal, key=key, request_digest=request_digest(scope["path"], body)) as effect:
+            async with self._effects.begin(principal, key=key, request_digest=digest) as effect:
                 if effect.first_answer is not None:
                     return _messages(effect.first_answer), True
                 await self.app(scope, again, capture)
@@ -114,20 +122,25 @@ def request_digest(path: str, body: bytes) -> bytes:
     return hashlib.sha256(path.encode() + b"\0" + body).digest()
 
 
-async def _read(receive: Receive, *, maximum: int) -> bytes:
-    """Return the whole body. The framework's own limit comes too late here: nobody may fill the memory with a body that it would refuse."""
-    parts: list[bytes] = []
-    size = 0
+async def _read(receive: Receive, body: IO[bytes], *, path: str, maximum: int) -> bytes:
+    """Put the whole body into `body` and return the request's digest.
+
+    The framework's own limit comes too late here: nobody may fill the memory, or the disk, with a body that it would refuse.
+    """
+    digest, size = hashlib.sha256(path.encode() + b"\0"), 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             raise ClientException("The client left before its request was whole")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        piece = message.get("body", b"")
+        size += len(piece)
         if size > maximum:
             raise RequestEntityTooLarge(f"A body has at most {maximum} bytes")
+        digest.update(piece)
+        body.write(piece)
         if not message.get("more_body"):
-            return b"".join(parts)
+            body.seek(0)
+            return digest.digest()
 
 
 def _answer(messages: list[Message]) -> StoredAnswer:

@@ -17,6 +17,7 @@ from contracts.rate_limits import RateLimited
 from entrypoints.http.openai_errors import MEDIA_TYPE as OPENAI_MEDIA_TYPE
 from entrypoints.http.openai_errors import is_openai, openai_error, openai_headers
 from entrypoints.http.rate_headers import rate_headers
+from entrypoints.http.uploads import UPLOAD, is_form
 from shared_kernel.errors import (
     Conflict,
     InvalidInput,
@@ -125,6 +126,8 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
         headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
+    if request.route_handler.opt.get(UPLOAD) is not None and is_form(request.headers.get("content-type")):
+        headers["Connection"] = "close"  # the rest of a file that was refused would be read only to be thrown away
     if isinstance(error, RateLimited):
         headers.update({name.decode(): value.decode() for name, value in rate_headers(error.decision, request.scope["path"])})
     if isinstance(error, LuneoError):

@@ -7,6 +7,7 @@ UNAUDITED = {
     "RequestSignUp": "there is no organisation yet whose trail could tell it; the account's creation is audited",
     "RefreshSession": "the session's own record counts its generations; its beginning and end are audited",
     "SearchKnowledge": "reads only",
+    "GetSourceContent": "reads only",
     "ListAuditEvents": "reads only",
     "VerifyAuditTrail": "reads only",
     "ExportAuditTrail": "reads only",

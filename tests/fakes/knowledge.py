@@ -10,9 +10,10 @@ from uuid import UUID
 
 from domains.conversational_ai.model.agent import Agent, AgentStatus, AgentVersion, SlugTaken
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent
+from domains.conversational_ai.model.knowledge_source import FileContent, KnowledgeSource, SourceContent
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersionRow
+from domains.conversational_ai.ports.agents_and_knowledge import DeletedSource
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage, KnowledgeBaseRow, KnowledgeSourceRow
 from shared_kernel.aggregate import Aggregate, AuditNote
 from shared_kernel.errors import AlreadyDelivered, FieldError, InvalidInput, NotFound
@@ -35,7 +36,7 @@ class KnowledgeStore:
     versions: dict[tuple[UUID, UUID, int], AgentVersion] = field(default_factory=dict)
     bases: dict[Key, KnowledgeBase] = field(default_factory=dict)
     sources: dict[Key, KnowledgeSource] = field(default_factory=dict)
-    contents: dict[Key, SourceContent] = field(default_factory=dict)
+    contents: dict[tuple[UUID, UUID, int], SourceContent] = field(default_factory=dict)
     passages: dict[Key, Passage] = field(default_factory=dict)
     due: dict[UUID, tuple[Delivery, Event]] = field(default_factory=dict)
     published: list[Event] = field(default_factory=list)
@@ -118,7 +119,10 @@ class InMemoryKnowledgeSources:
 
     async def add(self, source: KnowledgeSource, content: SourceContent) -> None:
         self.store.sources[self.tenant, source.id] = source
-        self.store.contents[self.tenant, source.id] = content
+        await self.replace(source, content)
+
+    async def replace(self, source: KnowledgeSource, content: SourceContent) -> None:
+        self.store.contents[self.tenant, source.id, source.content_version] = content
 
     async def get(self, base_id: UUID, source_id: UUID) -> KnowledgeSource:
         source = self.store.sources.get((self.tenant, source_id))
@@ -127,20 +131,29 @@ class InMemoryKnowledgeSources:
         return source
 
     async def content(self, source: KnowledgeSource) -> SourceContent:
-        return self.store.contents[self.tenant, source.id]
+        return self.store.contents[self.tenant, source.id, source.content_version]
 
-    async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[tuple[UUID, int]]:
+    async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
         found = [s for s in self.store.sources.values() if s.knowledge_base_id == base_id and s.deleted_at is None]
         for source in found:
             source.deleted_at = at
-        return [(s.id, s.size_bytes) for s in found]
+        return [DeletedSource(s.id, s.size_bytes, s.content_version) for s in found]
 
     async def forget(self, source_id: UUID) -> None:
         source = self.store.sources.get((self.tenant, source_id))
         if source is not None and source.deleted_at is not None:
-            del self.store.sources[self.tenant, source_id], self.store.contents[self.tenant, source_id]
-            for key in [k for k, p in self.store.passages.items() if p.source_id == source_id]:
-                del self.store.passages[key]
+            await self.forget_before(source_id, source.content_version + 1)
+            del self.store.sources[self.tenant, source_id]
+
+    async def uploads_before(self, source_id: UUID, version: int) -> Sequence[UUID]:
+        found = [c for (_, i, v), c in self.store.contents.items() if i == source_id and v < version]
+        return [c.upload_id for c in found if isinstance(c, FileContent)]
+
+    async def forget_before(self, source_id: UUID, version: int) -> None:
+        for content in [k for k in self.store.contents if k[1] == source_id and k[2] < version]:
+            del self.store.contents[content]
+        for passage in [k for k, p in self.store.passages.items() if p.source_id == source_id and p.source_version < version]:
+            del self.store.passages[passage]
 
     async def forget_base(self, base_id: UUID) -> None:
         base = self.store.bases.get((self.tenant, base_id))
@@ -297,6 +310,11 @@ class InMemoryKnowledgeReading:
     async def source(self, principal: Principal, base_id: UUID, source_id: UUID) -> KnowledgeSourceRow:
         await self.base(principal, base_id)
         return KnowledgeSourceRow.of(await InMemoryKnowledgeSources(self._store, principal.tenant).get(base_id, source_id))
+
+    async def content(self, principal: Principal, base_id: UUID, source_id: UUID) -> SourceContent:
+        await self.base(principal, base_id)
+        source = await InMemoryKnowledgeSources(self._store, principal.tenant).get(base_id, source_id)
+        return self._store.contents[principal.tenant, source_id, source.indexed_version or source.content_version]
 
     async def passages(
         self, organization_id: UUID, passage_ids: Sequence[UUID], *, knowledge_base_ids: Collection[UUID], embedding_model: str

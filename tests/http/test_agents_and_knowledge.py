@@ -128,6 +128,10 @@ async def site(database_url: str) -> AsyncIterator[Site]:
             house.edit_base,
             house.delete_base,
             house.add_source,
+            house.add_file,
+            house.rename,
+            house.replace,
+            house.read,
             house.delete_source,
             house.search,
         ):

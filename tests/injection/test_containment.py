@@ -16,8 +16,9 @@ import pytest
 from adapters.llm.local import LocalModel
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
-from domains.conversational_ai.model.chunking import chunks_of_text
+from domains.conversational_ai.model.chunking import chunks_of_document
 from domains.conversational_ai.model.citation import without_marks
+from domains.conversational_ai.model.document import DocumentText
 from domains.conversational_ai.ports.generative_model import ReferencePassage, TokenPrice
 from tests.fixtures.app import Caller, Site, open_site, site_settings
 from tests.injection.corpus import DOCUMENTS, LINK, NEIGHBOUR_SECRET, Document
@@ -136,7 +137,7 @@ async def test_hostile_documents_are_read_as_data_and_change_nothing(
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: f"{document.technique}-{document.canary}")
 async def test_the_local_model_quotes_hostile_documents_without_their_links(document: Document) -> None:
-    chunks = chunks_of_text(document.text)
+    chunks = chunks_of_document(DocumentText.of_markdown(document.text))
     passages = tuple(
         ReferencePassage(number, without_marks(chunk.text), document.title, 0.9, chunk.locator.heading, None)
         for number, chunk in enumerate(chunks[-5:], start=1)

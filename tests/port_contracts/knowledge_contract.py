@@ -4,8 +4,8 @@ A house is all of it on one kind of storage; the suite's classes are inherited b
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,16 +15,26 @@ import pytest
 from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaExceeded
 from contracts.billing.metrics import Metric
-from contracts.conversational_ai.events import KnowledgeBaseDeleted, KnowledgeSourceAdded, KnowledgeSourceDeleted, KnowledgeSourceOutdated
+from contracts.billing.queries import Entitlements
+from contracts.conversational_ai.events import (
+    KnowledgeBaseDeleted,
+    KnowledgeSourceAdded,
+    KnowledgeSourceDeleted,
+    KnowledgeSourceOutdated,
+    KnowledgeSourceReplaced,
+    KnowledgeSourceVersionRetired,
+)
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
-from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, TextContent
+from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, SourceStep, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
 from domains.conversational_ai.model.term_weights import TermWeights
+from domains.conversational_ai.model.unreadable_file import ScannedFile, UnreadableFile
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
+from domains.conversational_ai.use_cases.add_file_source import AddFileSource, AddFileSourceHandler, Described
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSource, AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgent, ArchiveAgentHandler
 from domains.conversational_ai.use_cases.attach_knowledge import AttachKnowledge, AttachKnowledgeHandler
@@ -35,26 +45,34 @@ from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnow
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
-from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetSource
+from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler, NotReadYet
+from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetOldContent, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH, IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
+from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSource, RenameKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.renew_outdated_sources import RenewOutdatedSourcesHandler
+from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
+from domains.conversational_ai.use_cases.store_upload import Upload, UploadStorage
 from shared_kernel.errors import AlreadyDelivered, Conflict, InvalidInput, NotFound, Unavailable
 from shared_kernel.events import Delivery, Event
 from shared_kernel.identifiers import new_id
 from shared_kernel.pagination import PageRequest
 from shared_kernel.principal import Principal
+from tests.fakes.document_parsing import InMemoryDocumentParsing
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.passage_index import InMemoryPassageIndex
 from tests.fakes.text_analysis import InMemoryTextAnalysis
 
 CONSUMERS: Mapping[type[Event], str] = {
     KnowledgeSourceAdded: "conversational_ai.index_source",
     KnowledgeSourceOutdated: "conversational_ai.renew_source",
+    KnowledgeSourceReplaced: "conversational_ai.index_replaced_source",
+    KnowledgeSourceVersionRetired: "conversational_ai.forget_old_content",
     KnowledgeSourceDeleted: "conversational_ai.forget_source",
     KnowledgeBaseDeleted: "conversational_ai.forget_knowledge_base",
 }
@@ -123,6 +141,7 @@ class KnowledgeHouse:
         *,
         transactions: AgentsAndKnowledgeTransactions,
         quotas: Quotas,
+        entitlements: Entitlements,
         agents: AgentReading,
         knowledge: KnowledgeReading,
         outdated: OutdatedSources,
@@ -139,6 +158,7 @@ class KnowledgeHouse:
         self.index = ObservedIndex(index)
         self.embeddings = InMemoryEmbeddings()
         self.vectors = PassageVectors(self.embeddings, InMemoryTextAnalysis())
+        self.objects, self.parsing = InMemoryObjectStore(), InMemoryDocumentParsing()
         self.create_agent = CreateAgentHandler(transactions, quotas, MODELS, clock)
         self.edit_agent = EditAgentHandler(transactions, MODELS, clock)
         self.publish_agent = PublishAgentHandler(transactions, MODELS, clock)
@@ -153,10 +173,16 @@ class KnowledgeHouse:
         self.retrieval = RetrievePassages(self.vectors, self.index, knowledge)
         self.search = SearchKnowledgeHandler(knowledge, self.retrieval)
         self.demo = CreateDemoAgentHandler(transactions, quotas, MODELS, clock)
-        self.index_source = IndexSource(transactions, self.vectors, self.index, clock)
+        self.index_source = IndexSource(transactions, self.vectors, self.index, self.objects, self.parsing, clock)
         self.outdated, self.transactions, self.clock = outdated, transactions, clock
-        self.forget_source = ForgetSource(transactions, self.index)
-        self.forget_base = ForgetKnowledgeBase(transactions, self.index)
+        self.forget_source = ForgetSource(transactions, self.index, self.objects)
+        self.forget_old = ForgetOldContent(transactions, self.index, self.objects)
+        self.forget_base = ForgetKnowledgeBase(transactions, self.index, self.objects)
+        storage = UploadStorage(entitlements, self.objects)
+        self.add_file = AddFileSourceHandler(storage, knowledge, self.add_source)
+        self.rename = RenameKnowledgeSourceHandler(transactions, clock)
+        self.replace = ReplaceSourceContentHandler(transactions, quotas, knowledge, storage, clock)
+        self.read = GetSourceContentHandler(knowledge, self.objects)
 
     def renewal(self, dimension: int) -> RenewOutdatedSourcesHandler:
         """Become a version of the product whose vectors have another dimension, and an empty index; return its renewal."""
@@ -164,7 +190,7 @@ class KnowledgeHouse:
         vectors = PassageVectors(InMemoryEmbeddings(dimension=dimension), InMemoryTextAnalysis())
         self.retrieval = RetrievePassages(vectors, self.index, self.knowledge)
         self.search = SearchKnowledgeHandler(self.knowledge, self.retrieval)
-        self.index_source = IndexSource(self.transactions, vectors, self.index, self.clock)
+        self.index_source = IndexSource(self.transactions, vectors, self.index, self.objects, self.parsing, self.clock)
         return RenewOutdatedSourcesHandler(self.outdated, self.transactions, vectors, self.index, self.clock)
 
     async def agent(self, principal: Principal, name: str = "Helper", **command: Any) -> AgentRow:
@@ -184,12 +210,21 @@ class KnowledgeHouse:
             await self.deliver(delivery, event)
 
     async def deliver(self, delivery: Delivery, event: Event) -> None:
-        if isinstance(event, KnowledgeSourceAdded | KnowledgeSourceOutdated):
+        if isinstance(event, KnowledgeSourceAdded | KnowledgeSourceReplaced | KnowledgeSourceOutdated):
             await self.index_source(event, delivery)
+        elif isinstance(event, KnowledgeSourceVersionRetired):
+            await self.forget_old(event, delivery)
         elif isinstance(event, KnowledgeSourceDeleted):
             await self.forget_source(event, delivery)
         elif isinstance(event, KnowledgeBaseDeleted):
             await self.forget_base(event, delivery)
+
+    async def file(
+        self, principal: Principal, base_id: UUID, content: bytes, name: str = "prices.md", announced: int | None = None
+    ) -> KnowledgeSourceRow:
+        return await self.add_file(
+            AddFileSource(knowledge_base_id=base_id, upload=upload(content, name, announced), described=Described, requested_by=principal)
+        )
 
     async def give_up(self, principal: Principal, error: Exception | None) -> None:
         """Give up every source that is due to be indexed, as the last worker does."""
@@ -200,6 +235,14 @@ class KnowledgeHouse:
     async def found(self, principal: Principal, base_id: UUID, query: str, limit: int = 10) -> list[str]:
         search = SearchKnowledge(knowledge_base_id=base_id, query=query, limit=limit, requested_by=principal)
         return [p.text for p in await self.search(search)]
+
+
+def upload(content: bytes, name: str = "prices.md", announced: int | None = None) -> Upload:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 100_000):
+            yield content[start : start + 100_000]
+
+    return Upload(name=name, announced_bytes=announced, content=pieces())
 
 
 def fields_of(error: pytest.ExceptionInfo[InvalidInput]) -> list[str]:
@@ -689,3 +732,174 @@ class KnowledgeContract:
         await house.work(principal)
         assert (await house.found(principal, agent.knowledge_base_ids[0], "puffy clouds"))[0].startswith("# Clouds")
         assert [await house.used(principal, m) for m in (Metric.AGENTS, Metric.KNOWLEDGE_BASES, Metric.DOCUMENTS)] == [1, 1, 1]
+
+
+class DocumentsContract:
+    async def test_a_file_is_found_when_it_is_ready_and_opens_at_its_place(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"# Prices\n\nThe Pro plan costs 49 euros.", "C:\\My files\\prices.md")
+        assert (row.name, row.kind, row.status, row.step) == ("prices.md", "file", SourceStatus.PENDING, SourceStep.STORED)
+        place: dict[str, Any] = {"knowledge_base_id": base.id, "source_id": row.id, "requested_by": principal}
+        with pytest.raises(NotReadYet):
+            await house.read(GetSourceContent(start=0, end=10, **place))
+        await house.work(principal)
+        row = await house.knowledge.source(principal, base.id, row.id)
+        assert (row.status, row.step, row.passages, row.passages_indexed) == (SourceStatus.READY, None, 1, 1)
+        search = SearchKnowledge(knowledge_base_id=base.id, query="Pro plan", requested_by=principal)
+        [found] = await house.search(search)
+        start, end = found.locator.start or 0, found.locator.end or 0
+        excerpt = await house.read(GetSourceContent(start=start, end=end, **place))
+        assert (excerpt.text, excerpt.start, excerpt.end, excerpt.page) == (found.text, start, end, None)
+        assert (await house.read(GetSourceContent(start=30, end=99, **place))).end == excerpt.length
+        with pytest.raises(InvalidInput):
+            await house.read(GetSourceContent(start=5, end=4, **place))
+
+    async def test_a_file_takes_a_document_and_its_bytes_and_gives_them_back(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"x" * 1_000)
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [1, 1_000]
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=row.id, requested_by=principal))
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [0, 0]
+        assert house.objects.objects
+        await house.work(principal)
+        assert not house.objects.objects
+
+    async def test_the_files_of_a_deleted_base_are_removed(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base, other = await house.base(principal), await house.base(principal)
+        await house.file(principal, base.id, b"gone")
+        await house.file(principal, other.id, b"stays")
+        await house.delete_base(DeleteKnowledgeBase(knowledge_base_id=base.id, requested_by=principal))
+        await house.work(principal)
+        assert b"gone" not in house.objects.objects.values()
+        assert b"stays" in house.objects.objects.values()
+
+    async def test_a_file_larger_than_the_plan_allows_is_not_read_to_its_end(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("free")
+        base = await house.base(principal)
+        for content, announced, most in ((b"x" * 8_000_000, None, 5_100_000), (b"x", 5_000_001, 0)):
+            arriving = upload(content, announced=announced)
+            seen = 0
+
+            async def watched(arriving: Upload = arriving) -> AsyncIterator[bytes]:
+                nonlocal seen
+                async for piece in arriving.content:
+                    seen += len(piece)
+                    yield piece
+
+            command = AddFileSource(
+                knowledge_base_id=base.id,
+                upload=Upload(name="a", announced_bytes=announced, content=watched()),
+                described=Described,
+                requested_by=principal,
+            )
+            with pytest.raises(QuotaExceeded) as refused:
+                await house.add_file(command)
+            assert refused.value.extra == {"metric": "upload_mb", "limit": 5, "resets_at": None}
+            assert seen <= most
+        assert not house.objects.objects
+        assert await house.used(principal, Metric.DOCUMENTS) == 0
+
+    async def test_what_can_not_be_added_leaves_no_file(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("free")
+        base = await house.base(principal)
+        for content in (b"", b"\x7fELF\0\0"):
+            with pytest.raises(UnreadableFile):
+                await house.file(principal, base.id, content)
+        with pytest.raises(NotFound):
+            await house.file(principal, new_id(), b"text")
+        for _ in range(10):
+            await house.file(principal, base.id, b"text")
+        with pytest.raises(QuotaExceeded):
+            await house.file(principal, base.id, b"one too many")
+        assert len(house.objects.objects) == 10
+
+    async def test_fifty_uploads_at_once_hold_the_plans_documents(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("free")
+        base = await house.base(principal)
+        made = await asyncio.gather(*(house.file(principal, base.id, b"text") for _ in range(50)), return_exceptions=True)
+        assert sum(isinstance(m, KnowledgeSourceRow) for m in made) == 10
+        assert {type(m) for m in made if not isinstance(m, KnowledgeSourceRow)} == {QuotaExceeded}
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [10, 40]
+        assert len(house.objects.objects) == 10
+
+    async def test_a_file_that_can_not_be_read_fails_at_once_and_says_why(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"text")
+        house.parsing.refuses = ScannedFile()
+        await house.work(principal)
+        row = await house.knowledge.source(principal, base.id, row.id)
+        assert (row.status, row.step, row.error_code) == (SourceStatus.FAILED, SourceStep.PARSING, "file_without_text")
+        assert row.error == ScannedFile.words
+        assert await house.due(principal) == []
+        assert "knowledge_source.failed" in await house.notes(principal)
+
+    async def test_a_renamed_source_is_cited_by_its_new_name(self, house: KnowledgeHouse) -> None:
+        principal, stranger = await house.open_account("pro"), await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id)
+        await house.work(principal)
+        command = RenameKnowledgeSource(knowledge_base_id=base.id, source_id=row.id, name=" Sky ", requested_by=principal)
+        await house.rename(command)
+        [found, *_] = await house.search(SearchKnowledge(knowledge_base_id=base.id, query="clouds", requested_by=principal))
+        assert found.title == "Sky"
+        assert "knowledge_source.renamed" in await house.notes(principal)
+        for wrong in (replace(command, name="x"), replace(command, requested_by=stranger)):
+            with pytest.raises((InvalidInput, NotFound)):
+                await house.rename(wrong)
+
+    async def test_replaced_content_is_found_until_the_new_one_is_whole(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"The old price is 49 euros.")
+        await house.work(principal)
+        command = ReplaceSourceContent(
+            knowledge_base_id=base.id, source_id=row.id, content=upload(b"The new price is 59 euros, from May on."), requested_by=principal
+        )
+        changed = await house.replace(command)
+        assert (changed.status, changed.size_bytes) == (SourceStatus.PENDING, 39)
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [1, 39]
+
+        async def old_is_found(_: int) -> None:
+            assert await house.found(principal, base.id, "price") == ["The old price is 49 euros."]
+
+        house.index.after_upsert = old_is_found
+        await old_is_found(0)
+        await house.work(principal)
+        house.index.after_upsert = None
+        assert await house.found(principal, base.id, "price") == ["The new price is 59 euros, from May on."]
+        await house.work(principal)
+        assert await house.index.count(principal.tenant) == 1
+        assert not any(b"old" in content for content in house.objects.objects.values())
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=row.id, requested_by=principal))
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [0, 0]
+
+    async def test_content_that_was_replaced_before_it_was_indexed_is_passed_over(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id)
+        for text in ("second text", "third text"):
+            await house.replace(
+                ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=TextContent(text), requested_by=principal)
+            )
+        await house.work(principal)
+        await house.work(principal)
+        assert await house.found(principal, base.id, "text") == ["third text"]
+        assert await house.index.count(principal.tenant) == 1
+        assert await house.due(principal) == []
+
+    async def test_new_content_that_fails_leaves_the_old_one_found(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id, TextContent("The old price is 49 euros."))
+        await house.work(principal)
+        house.parsing.refuses = ScannedFile()
+        await house.replace(
+            ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=upload(b"a scan"), requested_by=principal)
+        )
+        await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, row.id)).status is SourceStatus.FAILED
+        assert await house.found(principal, base.id, "price") == ["The old price is 49 euros."]

@@ -12,7 +12,7 @@ from adapters.text_analysis.snowball import SnowballTextAnalysis
 from contracts.conversational_ai.events import KnowledgeSourceAdded
 from domains.conversational_ai.model.agent import DEFAULT_CUT_OFF
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, Pair, QuestionsContent, SourceContent, TextContent
+from domains.conversational_ai.model.knowledge_source import KnowledgeSource, Pair, QuestionsContent, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
@@ -20,7 +20,9 @@ from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from shared_kernel.identifiers import new_id
 from tests.fakes.billing import BillingStore
+from tests.fakes.document_parsing import InMemoryDocumentParsing
 from tests.fakes.knowledge import InMemoryAgentsAndKnowledgeTransactions, InMemoryKnowledgeReading, KnowledgeStore
+from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.passage_index import InMemoryPassageIndex
 from tests.port_contracts.knowledge_contract import CONSUMERS
 from tests.port_contracts.turns import answering_agent
@@ -36,7 +38,7 @@ class World:
     name: str
     title: str
     language: KnowledgeLanguage
-    content: SourceContent
+    content: TextContent | QuestionsContent
     answerable: tuple[tuple[str, str], ...]
     outside: tuple[str, ...]
 
@@ -112,5 +114,5 @@ async def _indexed(world: World, embeddings: Embeddings, house: TurnHouse) -> tu
     [(delivery, event)] = store.due.values()
     assert isinstance(event, KnowledgeSourceAdded)
     vectors = PassageVectors(embeddings, SnowballTextAnalysis())
-    await IndexSource(transactions, vectors, index, clock)(event, delivery)
+    await IndexSource(transactions, vectors, index, InMemoryObjectStore(), InMemoryDocumentParsing(), clock)(event, delivery)
     return base_id, RetrievePassages(vectors, index, InMemoryKnowledgeReading(store))

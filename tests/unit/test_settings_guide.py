@@ -9,7 +9,7 @@ from typing import Any
 from entrypoints.settings import PREFIX, Settings
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "settings.md"
-ROW = re.compile(r"^\| `(LUNEO_[A-Z_]+)` \| (.+?) \| (yes|) ?\| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(LUNEO_[A-Z0-9_]+)` \| (.+?) \| (yes|) ?\| (.+) \|$", re.MULTILINE)
 
 
 def table() -> dict[str, tuple[str, bool, str]]:

@@ -5,10 +5,11 @@ from typing import LiteralString, Protocol, TypeVar
 from uuid import UUID
 
 from adapters.postgres.conversational_ai.tables import settings_from_json
+from adapters.postgres.conversational_ai.transactions import content_of
 from adapters.postgres.database import Database, Row, tenant
 from domains.conversational_ai.model.agent import AgentStatus
 from domains.conversational_ai.model.citation import Locator
-from domains.conversational_ai.model.knowledge_source import SourceKind, SourceStatus
+from domains.conversational_ai.model.knowledge_source import SourceContent, SourceKind, SourceStatus, SourceStep
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersionRow
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage, KnowledgeBaseRow, KnowledgeSourceRow, progress
@@ -63,7 +64,8 @@ select b.id, b.name, b.description, b.language, b.created_at, b.updated_at, b.ve
 _BASE_BY_ID: LiteralString = _BASE + " and b.id = %(id)s"
 _BASES: LiteralString = _BASE + " and (%(after)s::uuid is null or b.id < %(after)s) order by b.id desc limit %(limit)s"
 _SOURCES: LiteralString = """
-select s.id, s.knowledge_base_id, s.name, s.kind, s.language, s.status, s.error, s.passages_done, s.passages_total, s.size_bytes,
+select s.id, s.knowledge_base_id, s.name, s.kind, s.language, s.status, s.step, s.error, s.error_code, s.passages_done, s.passages_total,
+       s.size_bytes,
 s.created_at,
        s.updated_at, s.indexed_at
   from conversational_ai.knowledge_bases b
@@ -75,6 +77,14 @@ s.created_at,
      order by s.id desc limit %(limit)s) s on true
  where b.organization_id = %(organization)s and b.id = %(base)s and b.deleted_at is null
  order by s.id desc
+"""
+_CONTENT: LiteralString = """
+select c.content
+  from conversational_ai.knowledge_sources s
+  join conversational_ai.knowledge_bases b on b.organization_id = s.organization_id and b.id = s.knowledge_base_id
+  join conversational_ai.source_contents c on c.organization_id = s.organization_id and c.source_id = s.id
+   and c.version = coalesce(s.indexed_version, s.content_version)
+ where s.organization_id = %(organization)s and s.id = %(source)s and b.id = %(base)s and s.deleted_at is null and b.deleted_at is null
 """
 _PASSAGES: LiteralString = """
 select p.id, p.source_id, s.name as title, p.text, p.locator, s.language
@@ -190,6 +200,13 @@ class PostgresKnowledgeReading:
             raise NotFound("There is no such source")
         return found[0]
 
+    async def content(self, principal: Principal, base_id: UUID, source_id: UUID) -> SourceContent:
+        """Read and decode it."""
+        row = await self._database.row(principal, _CONTENT, {"organization": principal.tenant, "base": base_id, "source": source_id})
+        if row is None:
+            raise NotFound("There is no such source")
+        return content_of(row["content"])
+
     async def passages(
         self, organization_id: UUID, passage_ids: Sequence[UUID], *, knowledge_base_ids: Collection[UUID], embedding_model: str
     ) -> Mapping[UUID, FoundPassage]:
@@ -254,9 +271,12 @@ def _source(row: Row) -> KnowledgeSourceRow:
         kind=SourceKind(row["kind"]),
         language=KnowledgeLanguage(row["language"]),
         status=status,
+        step=None if status is SourceStatus.READY else SourceStep(row["step"]),
         error=row["error"],
+        error_code=row["error_code"],
         progress=progress(status, row["passages_done"], row["passages_total"]),
         passages=row["passages_total"],
+        passages_indexed=row["passages_done"],
         size_bytes=row["size_bytes"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],

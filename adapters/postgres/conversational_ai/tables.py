@@ -25,7 +25,7 @@ from sqlalchemy.orm import relationship
 from adapters.postgres.mapping import Choice, Json, identifier, mappings, metadata, moment
 from domains.conversational_ai.model.agent import Agent, AgentSettings, AgentStatus, AgentVersion, Attachment
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceKind, SourceStatus
+from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceKind, SourceStatus, SourceStep
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 
 SCHEMA = "conversational_ai"
@@ -144,7 +144,9 @@ knowledge_sources = Table(
     Column("language", Choice(KnowledgeLanguage), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("status", Choice(SourceStatus), nullable=False),
+    Column("step", Choice(SourceStep), nullable=False),
     Column("error", Text),
+    Column("error_code", Text),
     Column("content_version", Integer, nullable=False),
     Column("indexed_version", Integer),
     Column("indexed_with", Text),

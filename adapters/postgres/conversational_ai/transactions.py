@@ -15,10 +15,18 @@ from adapters.postgres.refusals import register
 from adapters.postgres.unit_of_work import PostgresTransaction, UnitOfWorkScope
 from domains.conversational_ai.model.agent import Agent, AgentVersion, SlugTaken
 from domains.conversational_ai.model.citation import Locator
+from domains.conversational_ai.model.file_format import FileFormat
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, Pair, QuestionsContent, SourceContent, TextContent
+from domains.conversational_ai.model.knowledge_source import (
+    FileContent,
+    KnowledgeSource,
+    Pair,
+    QuestionsContent,
+    SourceContent,
+    TextContent,
+)
 from domains.conversational_ai.model.passage import Passage
-from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge
+from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, DeletedSource
 from shared_kernel.errors import NotFound
 
 register("uq_agents_slug", lambda _: SlugTaken())
@@ -33,8 +41,14 @@ _CONTENT: LiteralString = "select content from conversational_ai.source_contents
 _DELETE_ALL: LiteralString = """
 update conversational_ai.knowledge_sources set deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
  where knowledge_base_id = %(base)s and deleted_at is null
-returning id, size_bytes
+returning id, size_bytes, content_version
 """
+_UPLOADS_BEFORE: LiteralString = """
+select content -> 'file' ->> 'upload_id' as upload_id from conversational_ai.source_contents
+ where source_id = %s and version < %s and content ? 'file' order by version
+"""
+_FORGET_CONTENT_BEFORE: LiteralString = "delete from conversational_ai.source_contents where source_id = %s and version < %s"
+_FORGET_PASSAGES_BEFORE: LiteralString = "delete from conversational_ai.passages where source_id = %s and source_version < %s"
 _FORGET: LiteralString = "delete from conversational_ai.knowledge_sources where id = %s and deleted_at is not null"
 _FORGET_BASE: LiteralString = "delete from conversational_ai.knowledge_bases where id = %s and deleted_at is not null"
 _WRITE: LiteralString = """
@@ -134,8 +148,12 @@ class PostgresKnowledgeSources:
         """Insert both now."""
         await self.scope.session.flush()
         self.scope.add(source)
+        await self.replace(source, content)
+
+    async def replace(self, source: KnowledgeSource, content: SourceContent) -> None:
+        """Insert it now, under the source's version of it."""
         await self.scope.session.flush()
-        await self.scope.execute(_KEEP_CONTENT, (source.organization_id, source.id, source.content_version, Jsonb(_content_json(content))))
+        await self.scope.execute(_KEEP_CONTENT, (source.organization_id, source.id, source.content_version, Jsonb(content_json(content))))
 
     async def get(self, base_id: UUID, source_id: UUID) -> KnowledgeSource:
         """Select it for update."""
@@ -155,12 +173,21 @@ class PostgresKnowledgeSources:
         rows = await self.scope.execute(_CONTENT, (source.id, source.content_version))
         if not rows:
             raise NotFound("The source has no content")
-        return _content_of(rows[0]["content"])
+        return content_of(rows[0]["content"])
 
-    async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[tuple[UUID, int]]:
+    async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
         """Mark them in one statement."""
         rows = await self.scope.execute(_DELETE_ALL, {"base": base_id, "at": at})
-        return [(row["id"], row["size_bytes"]) for row in rows]
+        return [DeletedSource(row["id"], row["size_bytes"], row["content_version"]) for row in rows]
+
+    async def uploads_before(self, source_id: UUID, version: int) -> Sequence[UUID]:
+        """Select them from the contents."""
+        return [UUID(row["upload_id"]) for row in await self.scope.execute(_UPLOADS_BEFORE, (source_id, version))]
+
+    async def forget_before(self, source_id: UUID, version: int) -> None:
+        """Delete both."""
+        await self.scope.execute(_FORGET_PASSAGES_BEFORE, (source_id, version))
+        await self.scope.execute(_FORGET_CONTENT_BEFORE, (source_id, version))
 
     async def forget(self, source_id: UUID) -> None:
         """Delete it; content and passages go with it."""
@@ -223,13 +250,21 @@ class PostgresAgentsAndKnowledgeTransactions(PostgresTransaction[AgentsAndKnowle
         )
 
 
-def _content_json(content: SourceContent) -> dict[str, Any]:
+def content_json(content: SourceContent) -> dict[str, Any]:
+    """Return content as it is stored."""
+    if isinstance(content, FileContent):
+        named = {"upload_id": str(content.upload_id), "name": content.name, "format": content.format, "size_bytes": content.size_bytes}
+        return {"file": named}
     if isinstance(content, TextContent):
         return {"text": content.text}
     return {"pairs": [{"question": p.question, "answer": p.answer} for p in content.pairs]}
 
 
-def _content_of(stored: dict[str, Any]) -> SourceContent:
+def content_of(stored: dict[str, Any]) -> SourceContent:
+    """Return the content that was stored."""
+    if "file" in stored:
+        named = stored["file"]
+        return FileContent(UUID(named["upload_id"]), named["name"], FileFormat(named["format"]), named["size_bytes"])
     if "text" in stored:
         return TextContent(stored["text"])
     return QuestionsContent(tuple(Pair(p["question"], p["answer"]) for p in stored["pairs"]))

@@ -1,15 +1,17 @@
 """Cutting a source into passages.
 
-A passage should be about one thing, be readable alone, and fit the embedding model. Texts are cut first at Markdown headings (those inside
-fenced code are code), then, where a section is too long, at the last paragraph, line, sentence or word that fits. Passages of one section
+A passage should be about one thing, be readable alone, and fit the embedding model. Documents are cut first at their headings, then, where
+a section is too long, at the last paragraph, line, sentence or word that fits. Passages of one section
 overlap a little, so that a sentence at a seam is whole in at least one of them.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from domains.conversational_ai.model.citation import Locator
+from domains.conversational_ai.model.document import BlockKind, DocumentText
 
 #: Characters. 900 and 150 were measured to be good for multilingual-e5-small on French and English help texts.
 SIZE = 900
@@ -20,8 +22,6 @@ LEAST_ANSWER_PART = 300
 
 HEADING_LENGTH = 200
 
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<title>\S.*?)[ \t]*#*[ \t]*$")
-_FENCE = re.compile(r" {0,3}(```|~~~)")
 #: Where a text may be cut, best first; the cut is after the match.
 _SEAMS = (re.compile(r"\n[ \t\r]*\n"), re.compile(r"\n"), re.compile(r"[.!?…][\"'»”)\]]*\s|[。\uff01\uff1f]"), re.compile(r"\s"))
 
@@ -41,17 +41,27 @@ class _Section:
     heading: str | None
 
 
-def chunks_of_text(text: str, *, size: int = SIZE, overlap: int = OVERLAP) -> list[Chunk]:
-    """Cut `text` into pieces of at most `size` characters, in order, that leave out nothing but blanks.
+def chunks_of_document(document: DocumentText, *, size: int = SIZE, overlap: int = OVERLAP) -> list[Chunk]:
+    """Cut the document into pieces of at most `size` characters, in order, that leave out nothing but blanks.
 
-    Raises `ValueError` unless 0 <= overlap <= size / 2 and size >= 2.
+    A piece is located by its offsets, the heading above it and the page on which it begins. Raises `ValueError` unless
+    0 <= overlap <= size / 2 and size >= 2.
     """
     if not 0 <= overlap <= size // 2 or size < 2:  # noqa: PLR2004 - a piece must be able to grow past its overlap
         raise ValueError("overlap must be between 0 and half the size")
+    begins = [block.start for block in document.blocks]
     return [
-        Chunk(text[start:end], Locator(start=start, end=end, heading=section.heading))
-        for section in _sections(text)
-        for start, end in _pieces(text, section.start, section.end, size, overlap)
+        Chunk(
+            document.text[start:end],
+            Locator(
+                page=document.blocks[max(bisect_right(begins, start) - 1, 0)].page,
+                heading=section.heading,
+                start=start,
+                end=end,
+            ),
+        )
+        for section in _sections(document)
+        for start, end in _pieces(document.text, section.start, section.end, size, overlap)
     ]
 
 
@@ -74,25 +84,19 @@ def chunks_of_pair(question: str, answer: str, *, offset: int, size: int = SIZE,
     return found
 
 
-def _sections(text: str) -> Iterator[_Section]:
+def _sections(document: DocumentText) -> Iterator[_Section]:
     """Yield the sections between headings; a heading with nothing below it goes with the section that follows."""
-    start, heading, has_body, fence = 0, None, False, None
-    position = 0
-    for line in text.splitlines(keepends=True):
-        fenced = _FENCE.match(line)
-        if fenced and fence in (None, fenced[1]):
-            fence = None if fence else fenced[1]
-        found = None if fence or fenced else _HEADING.match(line.rstrip("\r\n"))
-        if found:
+    start, heading, has_body = 0, None, False
+    for block in document.blocks:
+        if block.kind is BlockKind.HEADING:
             if has_body:
-                yield _Section(start, position, heading)
-                start, has_body = position, False
-            heading = found["title"][:HEADING_LENGTH]
-        elif line.strip():
+                yield _Section(start, block.start, heading)
+                start, has_body = block.start, False
+            heading = document.title_of(block)[:HEADING_LENGTH]
+        else:
             has_body = True
-        position += len(line)
-    if start < len(text):
-        yield _Section(start, len(text), heading)
+    if start < len(document.text):
+        yield _Section(start, len(document.text), heading)
 
 
 def _pieces(text: str, start: int, end: int, size: int, overlap: int) -> Iterator[tuple[int, int]]:

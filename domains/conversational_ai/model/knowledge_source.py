@@ -1,12 +1,12 @@
 """A knowledge source: something to answer from, and how far it is indexed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import ClassVar, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from contracts.conversational_ai.events import (
     KnowledgeSourceAdded,
@@ -14,8 +14,12 @@ from contracts.conversational_ai.events import (
     KnowledgeSourceFailed,
     KnowledgeSourceIndexed,
     KnowledgeSourceOutdated,
+    KnowledgeSourceReplaced,
+    KnowledgeSourceVersionRetired,
 )
-from domains.conversational_ai.model.chunking import Chunk, chunks_of_pair, chunks_of_text
+from domains.conversational_ai.model.chunking import Chunk, chunks_of_document, chunks_of_pair
+from domains.conversational_ai.model.document import DocumentText
+from domains.conversational_ai.model.file_format import FileFormat
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.text import problem_with, refuse
@@ -35,6 +39,7 @@ class SourceKind(StrEnum):
 
     TEXT = "text"
     QUESTIONS = "qa"
+    FILE = "file"
 
 
 class SourceStatus(StrEnum):
@@ -44,6 +49,15 @@ class SourceStatus(StrEnum):
     PROCESSING = "processing"
     READY = "ready"
     FAILED = "failed"
+
+
+class SourceStep(StrEnum):
+    """How far the current content has come: kept as it was given, being read, being cut into passages, being indexed."""
+
+    STORED = "stored"
+    PARSING = "parsing"
+    CUTTING = "cutting"
+    INDEXING = "indexing"
 
 
 @dataclass(frozen=True)
@@ -60,9 +74,14 @@ class TextContent:
         """Plain text."""
         return SourceKind.TEXT
 
+    @property
+    def size_bytes(self) -> int:
+        """Its size in UTF-8."""
+        return len(self.text.encode())
+
     def chunks(self) -> list[Chunk]:
         """Cut the text into passages."""
-        return chunks_of_text(self.text)
+        return chunks_of_document(DocumentText.of_markdown(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,11 @@ class QuestionsContent:
         """The pairs as one text, which locators point into: question, line feed, answer; an empty line between pairs."""
         return "\n\n".join(f"{p.question}\n{p.answer}" for p in self._trimmed)
 
+    @property
+    def size_bytes(self) -> int:
+        """Its size in UTF-8."""
+        return len(self.text.encode())
+
     def chunks(self) -> list[Chunk]:
         """Make one passage of each pair, several of a pair with a long answer."""
         found: list[Chunk] = []
@@ -114,10 +138,30 @@ class QuestionsContent:
         return [Pair(p.question.strip(), p.answer.strip()) for p in self.pairs]
 
 
-SourceContent = TextContent | QuestionsContent
+@dataclass(frozen=True)
+class FileContent:
+    """A file, which is kept in the object store under `upload_id`: its name when it was uploaded, and what it is."""
+
+    upload_id: UUID
+    name: str
+    format: FileFormat
+    size_bytes: int
+
+    @property
+    def kind(self) -> SourceKind:
+        """A file."""
+        return SourceKind.FILE
 
 
-def passages_of(source: "KnowledgeSource", content: SourceContent, new_id: Callable[[], UUID]) -> list[Passage]:
+SourceContent = TextContent | QuestionsContent | FileContent
+
+
+def storage_cause(source_id: UUID, content_version: int) -> UUID:
+    """Return what takes a version's bytes of storage: each version is counted, and given back, by itself."""
+    return source_id if content_version == 1 else uuid5(source_id, str(content_version))
+
+
+def passages_of(source: "KnowledgeSource", chunks: Iterable[Chunk], new_id: Callable[[], UUID]) -> list[Passage]:
     """Return the passages of the source's current content, in order, not yet in any index."""
     return [
         Passage(
@@ -130,7 +174,7 @@ def passages_of(source: "KnowledgeSource", content: SourceContent, new_id: Calla
             text=chunk.text,
             locator=chunk.locator,
         )
-        for ordinal, chunk in enumerate(content.chunks())
+        for ordinal, chunk in enumerate(chunks)
     ]
 
 
@@ -138,9 +182,10 @@ def passages_of(source: "KnowledgeSource", content: SourceContent, new_id: Calla
 class KnowledgeSource(Aggregate):
     """One source of a knowledge base.
 
-    `size_bytes` is its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is found now
-    (`None` until the first is whole), `indexed_with` what made its vectors. `passages_done` of `passages_total` are in the index. `error`
-    says, for people, why it failed or what is being tried again.
+    `size_bytes` is its file, or its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is
+    found now (`None` until the first is whole; what is replaced is found until the new one is), `indexed_with` what made its vectors.
+    `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what is being tried again; `error_code`
+    tells programs why a file can't be read.
 
     A delivery may reach two workers: once the current content is found or given up, what the slower one says of its progress is not heard.
     """
@@ -155,7 +200,9 @@ class KnowledgeSource(Aggregate):
     language: KnowledgeLanguage
     size_bytes: int
     status: SourceStatus = SourceStatus.PENDING
+    step: SourceStep = SourceStep.STORED
     error: str | None = None
+    error_code: str | None = None
     content_version: int = 1
     indexed_version: int | None = None
     indexed_with: str | None = None
@@ -188,7 +235,7 @@ class KnowledgeSource(Aggregate):
             name=name.strip(),
             kind=content.kind,
             language=language,
-            size_bytes=len(content.text.encode()),
+            size_bytes=content.size_bytes,
             created_at=at,
             updated_at=at,
         )
@@ -203,21 +250,49 @@ class KnowledgeSource(Aggregate):
         )
         return source
 
+    def rename(self, name: str, *, at: datetime) -> None:
+        """Give it another name, under which it is cited from now on. Raises `InvalidInput`."""
+        refuse([problem_with("name", name, minimum=2, maximum=NAME_LENGTH)])
+        if name.strip() == self.name:
+            return
+        before, self.name, self.updated_at = self.name, name.strip(), at
+        self.note(AuditNote(action="knowledge_source.renamed", before={"name": before}, after={"name": self.name}))
+
+    def replace(self, content: SourceContent, *, at: datetime) -> None:
+        """Let `content` be found instead, once it is indexed."""
+        before = {"bytes": self.size_bytes, "content_version": self.content_version}
+        self.content_version += 1
+        self.kind, self.size_bytes = content.kind, content.size_bytes
+        self.status, self.step, self.error, self.error_code = SourceStatus.PENDING, SourceStep.STORED, None, None
+        self.passages_total = self.passages_done = 0
+        self.updated_at = at
+        self.record(
+            KnowledgeSourceReplaced(source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version)
+        )
+        after = {"type": self.kind, "bytes": self.size_bytes, "content_version": self.content_version}
+        self.note(AuditNote(action="knowledge_source.replaced", before=before, after=after))
+
     def begin(self, *, at: datetime) -> None:
         """Try to index the current content, also what was given up before."""
         if self._is_found():
             return
-        self.status, self.error, self.updated_at = SourceStatus.PROCESSING, None, at
+        self.status, self.error, self.error_code, self.updated_at = SourceStatus.PROCESSING, None, None, at
+
+    def reaches(self, step: SourceStep, *, at: datetime) -> None:
+        """Say which step the current content has come to."""
+        if self._is_settled():
+            return
+        self.step, self.updated_at = step, at
 
     def indexing(self, *, done: int, total: int, at: datetime) -> None:
         """Say how far the current content is indexed."""
         if self._is_settled():
             return
-        self.passages_done, self.passages_total, self.updated_at = done, total, at
+        self.step, self.passages_done, self.passages_total, self.updated_at = SourceStep.INDEXING, done, total, at
 
     def indexed(self, *, passages: int, model: str, at: datetime) -> None:
         """Let the current content be found from now on, by the vectors that `model` made."""
-        self.status, self.error = SourceStatus.READY, None
+        self.status, self.error, self.error_code = SourceStatus.READY, None, None
         self.passages_done = self.passages_total = passages
         self.indexed_version, self.indexed_with = self.content_version, model
         self.indexed_at = self.updated_at = at
@@ -226,6 +301,12 @@ class KnowledgeSource(Aggregate):
                 source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version, passages=passages
             )
         )
+        if self.content_version > 1:
+            self.record(
+                KnowledgeSourceVersionRetired(
+                    source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version
+                )
+            )
         self.note(AuditNote(action="knowledge_source.indexed", after={"passages": passages, "content_version": self.content_version}))
 
     def renew(self, model: str, *, at: datetime) -> bool:
@@ -235,7 +316,8 @@ class KnowledgeSource(Aggregate):
         """
         if not self._is_found() or self.indexed_with == model:
             return False
-        self.status, self.error, self.updated_at = SourceStatus.PENDING, None, at
+        self.status, self.step, self.error, self.error_code = SourceStatus.PENDING, SourceStep.STORED, None, None
+        self.updated_at = at
         self.indexed_version, self.passages_done = None, 0
         self.record(
             KnowledgeSourceOutdated(source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version)
@@ -249,11 +331,11 @@ class KnowledgeSource(Aggregate):
             return
         self.status, self.error, self.updated_at = SourceStatus.PROCESSING, reason, at
 
-    def failed(self, reason: str, *, at: datetime) -> None:
-        """Give up on the current content; `reason` is meant for people. The second time nothing happens."""
+    def failed(self, reason: str, *, code: str | None = None, at: datetime) -> None:
+        """Give up on the current content; `reason` is meant for people, `code` for programs. The second time nothing happens."""
         if self._is_settled():
             return
-        self.status, self.error, self.updated_at = SourceStatus.FAILED, reason, at
+        self.status, self.error, self.error_code, self.updated_at = SourceStatus.FAILED, reason, code, at
         self.record(
             KnowledgeSourceFailed(
                 source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version, reason=reason

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -63,6 +64,15 @@ class KnowledgeBases(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DeletedSource:
+    """A source that was deleted with its base, and what it took."""
+
+    id: UUID
+    size_bytes: int
+    content_version: int
+
+
 class KnowledgeSources(Protocol):
     """The organisation's knowledge sources; deleted ones, and those of deleted bases, are not among them."""
 
@@ -78,8 +88,20 @@ class KnowledgeSources(Protocol):
         """Return the source's current content."""
         ...
 
-    async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[tuple[UUID, int]]:
-        """Delete every source of a base that is locked; return the ids and sizes in bytes of those that were not deleted before."""
+    async def replace(self, source: KnowledgeSource, content: SourceContent) -> None:
+        """Keep its new content beside those before it."""
+        ...
+
+    async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
+        """Delete every source of a base that is locked; return those that were not deleted before."""
+        ...
+
+    async def uploads_before(self, source_id: UUID, version: int) -> Sequence[UUID]:
+        """Return the ids of the files that the source's versions before that one were."""
+        ...
+
+    async def forget_before(self, source_id: UUID, version: int) -> None:
+        """Remove the source's content and passages of the versions before that one for good."""
         ...
 
     async def forget(self, source_id: UUID) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domains.conversational_ai.model.citation import Locator
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceKind, SourceStatus
+from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent, SourceKind, SourceStatus, SourceStep
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from shared_kernel.pagination import Page, PageRequest
 from shared_kernel.principal import Principal
@@ -46,7 +46,11 @@ class KnowledgeBaseRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnowledgeSourceRow:
-    """A source and how far it is indexed: `progress` is 0 to 100, `passages` how many it has, as far as that is known."""
+    """A source and how far it is indexed.
+
+    `progress` is 0 to 100, `passages` how many it has, as far as that is known, of which `passages_indexed` are in the index; `step` is
+    what is being done, or was when it failed, and `None` when it is ready.
+    """
 
     id: UUID
     knowledge_base_id: UUID
@@ -54,9 +58,12 @@ class KnowledgeSourceRow:
     kind: SourceKind
     language: KnowledgeLanguage
     status: SourceStatus
+    step: SourceStep | None
     error: str | None
+    error_code: str | None
     progress: int
     passages: int
+    passages_indexed: int
     size_bytes: int
     created_at: datetime
     updated_at: datetime
@@ -72,9 +79,12 @@ class KnowledgeSourceRow:
             kind=source.kind,
             language=source.language,
             status=source.status,
+            step=None if source.status is SourceStatus.READY else source.step,
             error=source.error,
+            error_code=source.error_code,
             progress=progress(source.status, source.passages_done, source.passages_total),
             passages=source.passages_total,
+            passages_indexed=source.passages_done,
             size_bytes=source.size_bytes,
             created_at=source.created_at,
             updated_at=source.updated_at,
@@ -131,4 +141,8 @@ class KnowledgeReading(PassageReading, Protocol):
 
     async def source(self, principal: Principal, base_id: UUID, source_id: UUID) -> KnowledgeSourceRow:
         """Return one source of a base. Raises `NotFound`."""
+        ...
+
+    async def content(self, principal: Principal, base_id: UUID, source_id: UUID) -> SourceContent:
+        """Return the content that is found now, else the one that is to be. Raises `NotFound`."""
         ...

@@ -16,12 +16,13 @@ from shared_kernel.principal import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddKnowledgeSource:
-    """Add a source to a base. Without a `language` it is in the base's."""
+    """Add a source to a base. Without a `language` it is in the base's; whoever keeps its file already knows its id."""
 
     knowledge_base_id: UUID
     name: str
     content: SourceContent
     language: KnowledgeLanguage | None = None
+    source_id: UUID | None = None
     requested_by: Principal
 
 
@@ -43,7 +44,7 @@ class AddKnowledgeSourceHandler:
         async with self.transactions(command.requested_by) as tx:
             base = await tx.knowledge_bases.get(command.knowledge_base_id)
             source = KnowledgeSource.add(
-                new_id(),
+                command.source_id or new_id(),
                 organization_id=base.organization_id,
                 knowledge_base_id=base.id,
                 name=command.name,

@@ -9,7 +9,7 @@ from contracts.billing.metrics import Metric
 from domains.conversational_ai.model.agent import Agent, AgentChanges, AgentSettings, OfferedModels
 from domains.conversational_ai.model.agent_template import DEFAULT_TEMPLATE, template_named
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent
+from domains.conversational_ai.model.knowledge_source import KnowledgeSource, QuestionsContent, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, AgentsAndKnowledgeTransactions
 from shared_kernel.clock import Clock
@@ -27,7 +27,7 @@ class DemoSource:
 
     name: str
     language: KnowledgeLanguage
-    content: SourceContent
+    content: TextContent | QuestionsContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

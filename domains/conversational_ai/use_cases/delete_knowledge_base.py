@@ -5,6 +5,7 @@ from uuid import UUID
 
 from contracts.billing.commands import Quotas
 from contracts.billing.metrics import Metric
+from domains.conversational_ai.model.knowledge_source import storage_cause
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
@@ -37,7 +38,8 @@ class DeleteKnowledgeBaseHandler:
             sources = await tx.sources.delete_all(base.id, at=at)
             await tx.knowledge_bases.detach(base.id)
             base.delete(sources=len(sources), at=at)
-            for source_id, size in sources:
-                await self.quotas.give_back(tx.unit, metric=Metric.DOCUMENTS, quantity=1, cause_id=source_id, at=at)
-                await self.quotas.give_back(tx.unit, metric=Metric.STORAGE_GB, quantity=size, cause_id=source_id, at=at)
+            for gone in sources:
+                stored = storage_cause(gone.id, gone.content_version)
+                await self.quotas.give_back(tx.unit, metric=Metric.DOCUMENTS, quantity=1, cause_id=gone.id, at=at)
+                await self.quotas.give_back(tx.unit, metric=Metric.STORAGE_GB, quantity=gone.size_bytes, cause_id=stored, at=at)
             await self.quotas.give_back(tx.unit, metric=Metric.KNOWLEDGE_BASES, quantity=1, cause_id=base.id, at=at)

@@ -92,7 +92,7 @@ class EvaluateRetrieval:
                 at=self.clock.now(),
             )
             sources[source.id] = name
-            reading.kept.update((passage.id, passage) for passage in passages_of(source, content, new_id))
+            reading.kept.update((passage.id, passage) for passage in passages_of(source, content.chunks(), new_id))
         await self.index.prepare()
         passages = list(reading.kept.values())
         for start in range(0, len(passages), BATCH):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
-from litestar import Request, Response, delete, get, patch, post
+from litestar import Request, Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
@@ -21,23 +21,32 @@ from contracts.http.conversational_ai import (
     KnowledgeSourceBody,
     KnowledgeSourceList,
     PassageScores,
+    RenameSourceBody,
+    ReplaceContentBody,
     SearchBody,
     SearchResult,
+    SourceContentBody,
 )
 from contracts.http.conversations import LocatorBody
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
+from domains.conversational_ai.use_cases.add_file_source import AddFileSource, AddFileSourceHandler
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSource, AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.create_knowledge_base import CreateKnowledgeBase, CreateKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnowledgeBase, DeleteKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler
+from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSource, RenameKnowledgeSourceHandler
+from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
+from domains.conversational_ai.use_cases.store_upload import Upload
 from entrypoints.http.etags import etag, expected_version
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import requires
+from entrypoints.http.uploads import UPLOAD, UploadForm, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
@@ -114,15 +123,30 @@ async def delete_knowledge_base(
     await handler(DeleteKnowledgeBase(knowledge_base_id=knowledge_base_id, requested_by=principal))
 
 
-@post("/knowledge-bases/{knowledge_base_id:uuid}/sources", status_code=202, opt=requires(Permission.KNOWLEDGE_MANAGE), tags=_TAGS)
+@post(
+    "/knowledge-bases/{knowledge_base_id:uuid}/sources",
+    status_code=202,
+    opt={**requires(Permission.KNOWLEDGE_MANAGE), UPLOAD: ("name", "language")},
+    tags=_TAGS,
+)
 @inject
-async def add_source(
+async def add_source(  # noqa: PLR0917 - Litestar calls it by name
     knowledge_base_id: FromPath[UUID],
-    data: JSONBody[AddSourceBody],
+    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[AddKnowledgeSourceHandler],
+    file_handler: FromDishka[AddFileSourceHandler],
+    data: JSONBody[AddSourceBody | None] = None,
 ) -> KnowledgeSourceBody:
-    """Store a source. It is indexed in the background and searched once it is ready."""
+    """Store a source: a text or pairs as JSON, or a file as a form. It is indexed in the background and searched once it is ready."""
+    if is_form(request.headers.get("content-type")):
+        form = UploadForm(request)
+        command = AddFileSource(
+            knowledge_base_id=knowledge_base_id, upload=await form.upload(), described=form.described, requested_by=principal
+        )
+        return _source(await file_handler(command))
+    if data is None:
+        raise _no_body()
     return _source(
         await handler(
             AddKnowledgeSource(
@@ -160,6 +184,68 @@ async def get_source(
 ) -> KnowledgeSourceBody:
     """Return one source and how far it is indexed."""
     return _source(await reading.source(principal, knowledge_base_id, source_id))
+
+
+@patch("/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}", opt=requires(Permission.KNOWLEDGE_MANAGE), tags=_TAGS)
+@inject
+async def rename_source(  # noqa: PLR0917 - Litestar calls it by name
+    knowledge_base_id: FromPath[UUID],
+    source_id: FromPath[UUID],
+    data: JSONBody[RenameSourceBody],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[RenameKnowledgeSourceHandler],
+    reading: FromDishka[KnowledgeReading],
+) -> KnowledgeSourceBody:
+    """Rename a source: it is cited by its new name from now on."""
+    await handler(RenameKnowledgeSource(knowledge_base_id=knowledge_base_id, source_id=source_id, name=data.name, requested_by=principal))
+    return _source(await reading.source(principal, knowledge_base_id, source_id))
+
+
+@put(
+    "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content",
+    status_code=202,
+    opt={**requires(Permission.KNOWLEDGE_MANAGE), UPLOAD: ()},
+    tags=_TAGS,
+)
+@inject
+async def replace_source_content(  # noqa: PLR0917 - Litestar calls it by name
+    knowledge_base_id: FromPath[UUID],
+    source_id: FromPath[UUID],
+    request: Request[Principal, Any, Any],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[ReplaceSourceContentHandler],
+    data: JSONBody[ReplaceContentBody | None] = None,
+) -> KnowledgeSourceBody:
+    """Replace what a source says, by a text or pairs as JSON or a file as a form. What it said is found until the new is indexed."""
+    content: SourceContent | Upload
+    if is_form(request.headers.get("content-type")):
+        content = await UploadForm(request).upload()
+    elif data is None:
+        raise _no_body()
+    else:
+        content = _replacement(data)
+    return _source(
+        await handler(
+            ReplaceSourceContent(knowledge_base_id=knowledge_base_id, source_id=source_id, content=content, requested_by=principal)
+        )
+    )
+
+
+@get("/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content", opt=requires(Permission.KNOWLEDGE_VIEW), tags=_TAGS)
+@inject
+async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
+    knowledge_base_id: FromPath[UUID],
+    source_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[GetSourceContentHandler],
+    start: FromQuery[int] = 0,
+    end: FromQuery[int] = 10_000,
+) -> SourceContentBody:
+    """Return the text of a source from `start` up to `end` (at most 100,000 characters): where a citation's locator points."""
+    found = await handler(
+        GetSourceContent(knowledge_base_id=knowledge_base_id, source_id=source_id, start=start, end=end, requested_by=principal)
+    )
+    return SourceContentBody(text=found.text, start=found.start, end=found.end, length=found.length, page=found.page)
 
 
 @delete(
@@ -219,6 +305,21 @@ def _content(data: AddSourceBody) -> SourceContent:
     return QuestionsContent(tuple(Pair(p.question, p.answer) for p in data.pairs))
 
 
+def _replacement(data: ReplaceContentBody) -> SourceContent:
+    """Return the content that is there. Raises `InvalidInput` for none or both."""
+    if data.content is not UNSET and data.pairs is not UNSET:
+        raise InvalidInput(FieldError("pairs", "unexpected", "does not go with content"))
+    if data.content is not UNSET:
+        return TextContent(data.content)
+    if data.pairs is UNSET:
+        raise InvalidInput(FieldError("content", "missing", "is required, or pairs"))
+    return QuestionsContent(tuple(Pair(p.question, p.answer) for p in data.pairs))
+
+
+def _no_body() -> InvalidInput:
+    return InvalidInput(FieldError("body", "missing", "is required, as JSON or as a form with a file"))
+
+
 def _missing(field: str, kind: str) -> InvalidInput:
     return InvalidInput(FieldError(field, "missing", f"is required for type {kind}"))
 
@@ -253,9 +354,12 @@ def _source(row: KnowledgeSourceRow) -> KnowledgeSourceBody:
         name=row.name,
         language=row.language,
         status=row.status,
+        step=row.step,
         error=row.error,
+        error_code=row.error_code,
         progress=row.progress,
         passages=row.passages,
+        passages_indexed=row.passages_indexed,
         size_bytes=row.size_bytes,
         created_at=row.created_at,
         updated_at=row.updated_at,
@@ -272,6 +376,9 @@ route_handlers: list[ControllerRouterHandler] = [
     add_source,
     list_sources,
     get_source,
+    rename_source,
+    replace_source_content,
+    get_source_content,
     delete_source,
     search_knowledge,
 ]

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.postgres.billing.quota_ledger import PostgresQuotaLedger
+from adapters.postgres.billing.readers import PostgresBillingReader
 from adapters.postgres.billing.transactions import PostgresBillingTransactions
 from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
@@ -15,7 +16,7 @@ from adapters.postgres.messaging.outbox import Outbox, Subscriber, decode_event
 from adapters.postgres.roles import DatabaseRole
 from adapters.postgres.unit_of_work import Sessions, UnitsOfWork
 from contracts.billing.metrics import Metric
-from domains.billing.use_cases.facade import BillingAccountsFacade, QuotasFacade
+from domains.billing.use_cases.facade import BillingAccountsFacade, EntitlementsFacade, QuotasFacade
 from domains.billing.use_cases.open_periods import OpenPeriodsHandler
 from shared_kernel.clock import SystemClock
 from shared_kernel.events import Delivery, Event
@@ -85,6 +86,7 @@ async def postgres_house(database_url: str, database: Database) -> AsyncIterator
     house = KnowledgeHouse(
         transactions=PostgresAgentsAndKnowledgeTransactions(units),
         quotas=QuotasFacade(PostgresQuotaLedger(), OpenPeriodsHandler(accounts, SystemClock())),
+        entitlements=EntitlementsFacade(PostgresBillingReader(database)),
         agents=PostgresAgentReading(database),
         knowledge=PostgresKnowledgeReading(database),
         outdated=PostgresOutdatedSources(platform),

@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.billing.metrics import Metric
-from domains.billing.use_cases.facade import BillingAccountsFacade, QuotasFacade
+from domains.billing.use_cases.facade import BillingAccountsFacade, EntitlementsFacade, QuotasFacade
 from domains.billing.use_cases.open_periods import OpenPeriodsHandler
 from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent
 from shared_kernel.clock import SystemClock
@@ -11,7 +11,7 @@ from shared_kernel.errors import InvalidInput
 from shared_kernel.events import Delivery, Event
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
-from tests.fakes.billing import BillingStore, InMemoryBillingTransactions, InMemoryQuotaLedger, in_memory_unit
+from tests.fakes.billing import BillingStore, InMemoryBillingReader, InMemoryBillingTransactions, InMemoryQuotaLedger, in_memory_unit
 from tests.fakes.knowledge import (
     InMemoryAgentReading,
     InMemoryAgentsAndKnowledgeTransactions,
@@ -20,7 +20,14 @@ from tests.fakes.knowledge import (
     KnowledgeStore,
 )
 from tests.fakes.passage_index import InMemoryPassageIndex
-from tests.port_contracts.knowledge_contract import CONSUMERS, AgentsContract, KnowledgeContract, KnowledgeHouse, MovableClock
+from tests.port_contracts.knowledge_contract import (
+    CONSUMERS,
+    AgentsContract,
+    DocumentsContract,
+    KnowledgeContract,
+    KnowledgeHouse,
+    MovableClock,
+)
 
 
 @pytest.fixture
@@ -49,6 +56,7 @@ def house() -> KnowledgeHouse:
     return KnowledgeHouse(
         transactions=InMemoryAgentsAndKnowledgeTransactions(store, billing, CONSUMERS),
         quotas=QuotasFacade(InMemoryQuotaLedger(billing), OpenPeriodsHandler(accounts, SystemClock())),
+        entitlements=EntitlementsFacade(InMemoryBillingReader(billing)),
         agents=InMemoryAgentReading(store),
         knowledge=InMemoryKnowledgeReading(store),
         outdated=InMemoryOutdatedSources(store),
@@ -65,6 +73,9 @@ class TestAgents(AgentsContract): ...
 
 
 class TestKnowledge(KnowledgeContract): ...
+
+
+class TestDocuments(DocumentsContract): ...
 
 
 def test_all_pairs_of_one_source_together_have_a_limit() -> None:

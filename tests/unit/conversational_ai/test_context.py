@@ -4,9 +4,10 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domains.conversational_ai.model.chunking import chunks_of_text
+from domains.conversational_ai.model.chunking import chunks_of_document
 from domains.conversational_ai.model.citation import CitablePassage, Locator, cite
 from domains.conversational_ai.model.context import packed
+from domains.conversational_ai.model.document import DocumentText
 from shared_kernel.identifiers import new_id
 
 TEXT = "".join(f"Sentence number {number} of the source stands here.\n" for number in range(40))
@@ -80,7 +81,7 @@ def test_whatever_was_found_each_character_is_there_once_verbatim_and_within_the
 
 
 def test_a_quote_of_a_joined_passage_is_found_verbatim_at_its_locator() -> None:
-    first, second, *_ = chunks_of_text(TEXT)
+    first, second, *_ = chunks_of_document(DocumentText.of_markdown(TEXT))
     passages = [CitablePassage(1, new_id(), SOURCE, "A source", c.text, c.locator, 0.9) for c in (second, first)]
     (joined,) = pack(passages)
     for sentence in ("Sentence number 2", "Sentence number 25"):

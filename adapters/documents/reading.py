@@ -1,0 +1,174 @@
+"""The process that reads one file: `python -m adapters.documents.reading FORMAT FOLDER LIMITS…`.
+
+It reads `FOLDER/file` and writes the text to `FOLDER/text`, or why it refuses the file to `FOLDER/reason`.
+"""
+
+import re
+import resource
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.documents.limits import REFUSED, ParsingLimits
+from domains.conversational_ai.model.document import DocumentText
+from domains.conversational_ai.model.file_format import FileFormat
+from domains.conversational_ai.model.unreadable_file import (
+    DamagedFile,
+    EmptyFile,
+    EncryptedFile,
+    ExplodingFile,
+    ScannedFile,
+    TooLongFile,
+    UnreadableFile,
+)
+
+if TYPE_CHECKING:
+    import kreuzberg
+
+_BYTES_PER_CHARACTER = 8  # of the JSON, its blocks included
+_MOST_XML = 150_000_000
+_MOST_RATIO = 200
+_SMALL = 5_000_000
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_MEDIA_TYPE = {
+    FileFormat.DOCX: _OFFICE + "wordprocessingml.document",
+    FileFormat.PPTX: _OFFICE + "presentationml.presentation",
+    FileFormat.XLSX: _OFFICE + "spreadsheetml.sheet",
+    FileFormat.HTML: "text/html",
+    FileFormat.PDF: "application/pdf",
+}
+_NOT_STORED = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_HTML_CHARSET = re.compile(r"<meta[^>]+charset[^>]*>", re.IGNORECASE)
+_FRONT_MATTER = re.compile(r"\A---\n\n## title: (?P<title>[^\n]*)\n\n")
+_TITLE = re.compile(r"^(?P<marks>#{1,6}) (?P<title>\S.*?)\s*$", re.MULTILINE)
+
+
+def main(arguments: list[str]) -> int:
+    """Read the file; return the exit status."""
+    file_format, folder, limits = FileFormat(arguments[0]), Path(arguments[1]), ParsingLimits.of_arguments(*arguments[2:])
+    _limit(limits)
+    try:
+        document = read(folder / "file", file_format, limits)
+        (folder / "text").write_bytes(document.encoded())
+    except UnreadableFile as error:
+        return _refused(folder, error.code)
+    except MemoryError:
+        return _refused(folder, ExplodingFile.code)
+    except OSError:  # the output is longer than it may be
+        return _refused(folder, TooLongFile.code)
+    return 0
+
+
+def _refused(folder: Path, code: str) -> int:
+    (folder / "reason").write_text(code, encoding="ascii")
+    return REFUSED
+
+
+def _limit(limits: ParsingLimits) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    seconds = int(limits.seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (2 * seconds, 2 * seconds))
+    output = limits.characters * _BYTES_PER_CHARACTER
+    resource.setrlimit(resource.RLIMIT_FSIZE, (output, output))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def read(path: Path, file_format: FileFormat, limits: ParsingLimits) -> DocumentText:
+    """Return the text of the file. Raises `UnreadableFile`."""
+    if file_format is FileFormat.PDF:
+        document = DocumentText.of_pages(_pages(path, limits))
+    elif file_format in _MEDIA_TYPE:
+        document = DocumentText.of_markdown(_storable(_formed(path, file_format)))
+    else:
+        text = _storable(_decoded(path.read_bytes()))
+        document = DocumentText.of_table(text) if file_format is FileFormat.CSV else DocumentText.of_markdown(text)
+    if len(document.text) > limits.characters:
+        raise TooLongFile
+    if not document.blocks:
+        raise ScannedFile if file_format is FileFormat.PDF else EmptyFile
+    return document
+
+
+def _storable(text: str) -> str:
+    return _NOT_STORED.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _decoded(content: bytes) -> str:
+    """Return the text of bytes in UTF-8, UTF-16 with a byte order mark, or Windows-1252, of which Latin-1's letters are a part."""
+    for mark, charset in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if content.startswith(mark):
+            return content.decode(charset, errors="replace")
+    for charset in ("utf-8", "cp1252"):
+        try:
+            return content.decode(charset)
+        except UnicodeDecodeError:
+            continue
+    return content.decode("latin-1")
+
+
+def _formed(path: Path, file_format: FileFormat) -> str:
+    if file_format is FileFormat.HTML:
+        content = _HTML_CHARSET.sub("", _decoded(path.read_bytes())).encode("utf-8", "replace")
+        return _FRONT_MATTER.sub("", _extracted(content, file_format).content)
+    _check_archive(path)
+    return _extracted(path.read_bytes(), file_format).content
+
+
+def _check_archive(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, UnicodeError):
+        raise DamagedFile from None
+    if any(entry.flag_bits & 1 for entry in entries):
+        raise EncryptedFile
+    if sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels"))) > _MOST_XML or any(
+        entry.file_size > _SMALL and entry.file_size > _MOST_RATIO * entry.compress_size for entry in entries
+    ):
+        raise ExplodingFile
+
+
+def _extracted(content: bytes, file_format: FileFormat) -> "kreuzberg.ExtractionResult":
+    from kreuzberg import ContentFilterConfig, ExtractionConfig, KreuzbergError, PageConfig, extract_bytes_sync  # noqa: PLC0415
+
+    # what stands at the top of every page is often a chapter's heading: it stays
+    everything = ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False)
+    config = ExtractionConfig(
+        output_format="markdown", use_cache=False, content_filter=everything, pages=PageConfig(extract_pages=file_format is FileFormat.PDF)
+    )
+    try:
+        return extract_bytes_sync(content, _MEDIA_TYPE[file_format], config)
+    except (KreuzbergError, ValueError, RuntimeError):
+        raise DamagedFile from None
+
+
+def _pages(path: Path, limits: ParsingLimits) -> Iterator[tuple[int, str]]:
+    """Yield the pages as Markdown: their lines as they stand there, marked where they are headings."""
+    plain = _plain_pages(path, limits)
+    try:
+        found = _extracted(path.read_bytes(), FileFormat.PDF)
+    except DamagedFile:  # one reader's limits are not the file's
+        found = None
+    marks = {title["title"]: title["marks"] for title in _TITLE.finditer(found.content)} if found is not None else {}
+    formed = {page["page_number"]: page["content"] for page in (found.pages or ()) if page["content"].strip()} if found is not None else {}
+    for number, text in enumerate(plain, start=1):
+        lines = _storable(formed.get(number, text)).split("\n")
+        yield number, "\n".join(f"{marks[line.strip()]} {line.strip()}" if line.strip() in marks else line for line in lines)
+
+
+def _plain_pages(path: Path, limits: ParsingLimits) -> list[str]:
+    import pypdfium2  # noqa: PLC0415 - only who reads a PDF needs it
+
+    try:
+        with pypdfium2.PdfDocument(path) as document:
+            if len(document) > limits.pages:
+                raise TooLongFile
+            return [page.get_textpage().get_text_bounded() for page in document]
+    except pypdfium2.PdfiumError as error:
+        raise (EncryptedFile if "password" in str(error).lower() else DamagedFile) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
