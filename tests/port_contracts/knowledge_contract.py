@@ -229,7 +229,7 @@ class KnowledgeHouse:
     async def give_up(self, principal: Principal, error: Exception | None) -> None:
         """Give up every source that is due to be indexed, as the last worker does."""
         for delivery, event in await self.due(principal):
-            if isinstance(event, KnowledgeSourceAdded | KnowledgeSourceOutdated):
+            if isinstance(event, KnowledgeSourceAdded | KnowledgeSourceReplaced | KnowledgeSourceOutdated):
                 await self.index_source.give_up(event, delivery, error)
 
     async def found(self, principal: Principal, base_id: UUID, query: str, limit: int = 10) -> list[str]:
@@ -876,6 +876,27 @@ class DocumentsContract:
         assert not any(b"old" in content for content in house.objects.objects.values())
         await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=row.id, requested_by=principal))
         assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [0, 0]
+
+    async def test_a_replaced_file_is_indexed_anew_by_another_model_without_being_read_again(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"The old price is 49 euros.")
+        await house.work(principal)
+        new = upload(b"The new price is 59 euros.")
+        await house.replace(ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=new, requested_by=principal))
+        await house.work(principal)
+        await house.work(principal)
+        renew = house.renewal(dimension=128)
+        house.parsing.refuses = ScannedFile()
+        while await renew():  # a database has other organisations too
+            pass
+        renewed = await house.knowledge.source(principal, base.id, row.id)
+        assert (renewed.status, renewed.step) == (SourceStatus.PENDING, SourceStep.STORED)
+        await house.work(principal)
+        await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, row.id)).status is SourceStatus.READY
+        assert await house.found(principal, base.id, "price") == ["The new price is 59 euros."]
+        assert await house.due(principal) == []
 
     async def test_content_that_was_replaced_before_it_was_indexed_is_passed_over(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")
