@@ -232,6 +232,18 @@ class TurnsContract:
         with pytest.raises(NotFound):
             await world.turns.open(world.question(caller, question.conversation_id))
 
+    async def test_a_one_off_question_is_not_answered_anew(self, world: TurnWorld) -> None:
+        caller, agent = await world.caller(), answering_agent()
+        await world.conversation(caller, agent)
+        question = world.one_off(caller, agent)
+        await world.turns.open(question)
+        await world.turns.end(world.completed(question), caller)
+        earlier = await world.turns.question(caller, question.turn_id)
+        again = replace(world.question(caller, earlier.conversation_id), message_id=earlier.message_id, branch_from=earlier.message_id)
+        with pytest.raises(NotFound):
+            await world.turns.open(again)
+        assert await world.books(caller) == (1, 0)
+
     async def test_one_off_questions_to_one_agent_run_beside_each_other(self, world: TurnWorld) -> None:
         caller, agent = await world.caller(), answering_agent()
         await world.conversation(caller, agent)
