@@ -126,7 +126,9 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
         headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:  # noqa: PLR2004
         headers["WWW-Authenticate"] = 'Bearer realm="luneo"'
-    if request.route_handler.opt.get(UPLOAD) is not None and is_form(request.headers.get("content-type")):
+    handler = cast("Mapping[str, Any]", request.scope).get("route_handler")  # an unknown path has none
+    takes_files = handler is not None and handler.opt.get(UPLOAD) is not None
+    if takes_files and is_form(request.headers.get("content-type")):
         headers["Connection"] = "close"  # the rest of a file that was refused would be read only to be thrown away
     if isinstance(error, RateLimited):
         headers.update({name.decode(): value.decode() for name, value in rate_headers(error.decision, request.scope["path"])})
