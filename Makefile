@@ -11,7 +11,7 @@ VENV_PYTHON := .venv/bin/python
 PIP_INSTALL := $(VENV_PYTHON) -m pip install -qq --no-input --disable-pip-version-check
 LOCKED := --require-hashes --only-binary :all:
 COMPILE := env -u UV_INDEX -u UV_DEFAULT_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS UV_NO_CONFIG=1 \
-	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --system-certs
 
 # A virtual environment knows its folder by heart: made elsewhere, it is made again.
@@ -32,7 +32,7 @@ run: .venv/.runtime ## Start the whole of Luneo on this machine (Ctrl-C stops it
 	@exec .venv/bin/luneo up $(ARGS)
 
 test: .venv/.development ## Run every test but the fault suite and the clients of others (ARGS="-k name" narrows it)
-	@exec $(VENV_PYTHON) -m pytest --ignore=tests/faults --ignore=tests/benchmarks --ignore=tests/clients $(ARGS)
+	@exec $(VENV_PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/faults --ignore=tests/benchmarks --ignore=tests/clients $(ARGS)
 
 check: .venv/.development ## Formatting, lint, types and the laws of imports
 	.venv/bin/ruff format --check .
@@ -60,11 +60,12 @@ install: .venv/.development ## Only set up .venv with everything
 
 install-runtime: .venv/.runtime ## Only set up .venv with what `luneo` needs to run
 
+# The widest set first: the others are parts of what it came to.
 lock: .venv/.development ## Resolve the newest allowed versions again, with hashes
-	$(COMPILE) pyproject.toml -o requirements/runtime.txt
-	$(COMPILE) --group build -c requirements/runtime.txt -o requirements/build.txt
-	$(COMPILE) pyproject.toml --group build --group development -c requirements/runtime.txt -c requirements/build.txt \
-		-o requirements/development.txt
+	$(COMPILE) --upgrade pyproject.toml --group build --group development -o requirements/development.txt
+	$(COMPILE) pyproject.toml -c requirements/development.txt -o requirements/runtime.txt
+	$(COMPILE) --group build -c requirements/development.txt -o requirements/build.txt
+	$(COMPILE) --upgrade --group pages -o requirements/pages.txt
 
 clean: ## Remove .venv, caches and build results (the data in .luneo stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist build bench.json

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -30,6 +31,7 @@ from tests.benchmarks import floor_b
 from tests.benchmarks.client import Connection, Target
 
 CLIENTS = 8
+_AGENTS = 4
 _START_SECONDS = 30.0
 _FLOOR_KEY = "Bearer floor"
 _QUESTION = "What is the answer to the great question of life, the universe and everything?"
@@ -83,13 +85,13 @@ class Installation:
     environment: dict[str, str]
     demo: Demo
     upstream: str
-    agents: dict[int, UUID] = field(default_factory=dict)
+    agents: dict[int, list[UUID]] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     @contextmanager
     def running(cls, folder: Path, pieces: Sequence[int]) -> Iterator[Self]:
-        """Start servers and the canned model, and make the demo organisation with one agent for each number of pieces."""
+        """Start servers and the canned model, and make the demo organisation with agents for each number of pieces."""
         with ExitStack() as stack:
             password = secrets.token_urlsafe(16)
             postgres = EmbeddedPostgres(folder / "postgres", password, free_port())
@@ -173,8 +175,8 @@ class Installation:
     async def target(self, base_url: str, pieces: int, *, clients: int = CLIENTS) -> Target:
         """Return where `clients` clients send turns to Luneo: a new conversation each."""
         paths = []
-        for _ in range(clients):
-            conversation = await self.call(base_url, "/api/v1/conversations", {"agent_id": str(self.agents[pieces])})
+        for agent in islice(cycle(self.agents[pieces]), clients):
+            conversation = await self.call(base_url, "/api/v1/conversations", {"agent_id": str(agent)})
             paths.append(f"/api/v1/conversations/{conversation['id']}/messages")
         return Target(base_url, paths, json.dumps({"content": _QUESTION}).encode(), await self._session(base_url))
 
@@ -227,7 +229,11 @@ class Installation:
         return {"authorization": f"Bearer {self.demo.api_key}"}
 
     async def _make_agents(self, base_url: str) -> None:
+        """Publish agents for each number of pieces: enough of them that no client comes upon an agent's turns per minute."""
         for model in self.settings.openai_models:
-            agent = await self.call(base_url, "/api/v1/agents", {"name": model.name, "model": model.name, "languages": ["en"]})
-            await self.call(base_url, f"/api/v1/agents/{agent['id']}/publish", {})
-            self.agents[int(model.name.partition("-")[2])] = UUID(agent["id"])
+            agents = self.agents[int(model.name.partition("-")[2])] = []
+            for number in range(_AGENTS):
+                body = {"name": f"{model.name} {number}", "model": model.name, "languages": ["en"]}
+                agent = await self.call(base_url, "/api/v1/agents", body)
+                await self.call(base_url, f"/api/v1/agents/{agent['id']}/publish", {})
+                agents.append(UUID(agent["id"]))

@@ -7,6 +7,7 @@ from tests.faults.installation import Installation, LuneoProcess, Servers, insta
 from tests.faults.visitor import Visitor
 
 _STATUS = "select status, error from conversational_ai.knowledge_sources where id = %s"
+_UNDER_WAY = "select 1 from messaging.deliveries where state <> 'done'"
 _SLACK_SECONDS = 12.0  # the relay's second, a worker's start, and a machine that is busy
 
 
@@ -22,6 +23,7 @@ async def _two_sources(luneo: Installation) -> None:
         base = await visitor.add_base("Shelves")
         goes_on = await _killed_over(luneo, visitor, base, luneo.start("worker"))
         await asyncio.to_thread(_wait, luneo, goes_on, "ready", LEASE.total_seconds() + _SLACK_SECONDS)
+        await asyncio.to_thread(wait_until, lambda: luneo.rows(_UNDER_WAY) == [], _SLACK_SECONDS, "the worker is idle")
         given_up = await _killed_over(luneo, visitor, base, luneo.processes[-1])
         luneo.rows("update messaging.deliveries set attempts = %s where state = 'running'", (MOST_ATTEMPTS,))
         await asyncio.to_thread(_wait, luneo, given_up, "failed", LEASE.total_seconds() + _SLACK_SECONDS)
