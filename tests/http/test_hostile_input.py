@@ -81,6 +81,8 @@ def wrong(route: Route, what: object, answer: httpx.Response) -> str | None:
             and not (problem.get("errors") and problem["errors"][0]["field"])
         ):
             return f"no field named: {shown}"
+        if answer.status_code == 422 and any(e["field"] == "request" for e in problem.get("errors", ())):
+            return f"names no field: {shown}"
         if "Traceback" in answer.text or "psycopg" in answer.text or "msgspec" in answer.text:
             return f"tells of its inside: {shown}"
     return None
