@@ -75,14 +75,10 @@ def wrong(route: Route, what: object, answer: httpx.Response) -> str | None:
             return f"half a problem: {shown}"
         if problem["request_id"] != answer.headers["x-request-id"]:
             return f"another request's id: {shown}"
-        if (
-            answer.status_code == 422
-            and problem["code"] == "validation_failed"
-            and not (problem.get("errors") and problem["errors"][0]["field"])
-        ):
-            return f"no field named: {shown}"
-        if answer.status_code == 422 and any(e["field"] == "request" for e in problem.get("errors", ())):
-            return f"names no field: {shown}"
+        if answer.status_code == 422 and problem["code"] == "validation_failed":
+            fields = [e["field"] for e in problem.get("errors", ())]
+            if not all(fields) or fields in ([], ["request"]):
+                return f"no field named: {shown}"
         if "Traceback" in answer.text or "psycopg" in answer.text or "msgspec" in answer.text:
             return f"tells of its inside: {shown}"
     return None

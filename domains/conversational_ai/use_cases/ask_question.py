@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from contracts.billing.commands import Quotas
@@ -64,10 +64,14 @@ class AskQuestion:
 
 @dataclass(frozen=True, slots=True)
 class AskedTurn:
-    """The turn that answers, and whether it was asked before: followed by its `events` from the first on, or awaited whole by `outcome`."""
+    """The turn that answers, first asked at `asked_at`: followed by its `events` from the first on, or awaited whole by `outcome`.
+
+    `repeated` says that it was asked before.
+    """
 
     turn_id: UUID
     conversation_id: UUID
+    asked_at: datetime
     events: AsyncIterator[tuple[LoggedEvent, ...]]
     outcome: Callable[[], Awaitable[TurnOutcome]]
     repeated: bool
@@ -122,7 +126,9 @@ class AskQuestionHandler:
             raise
         running = self.running.start(opened, streamed=streamed)
         await asyncio.sleep(0)  # the turn begins now: the model is asked while the response is prepared
-        return AskedTurn(question.turn_id, question.conversation_id, running.stream.follow(), running.outcome, repeated=False)
+        return AskedTurn(
+            question.turn_id, question.conversation_id, question.asked_at, running.stream.follow(), running.outcome, repeated=False
+        )
 
     def _question(self, command: AskQuestion) -> Question:
         content = command.content.strip()
@@ -229,4 +235,4 @@ class AskQuestionHandler:
                 continue
             return (await self.turns.get(caller, before.id)).outcome
 
-        return AskedTurn(before.id, before.conversation_id, events, outcome, repeated=True)
+        return AskedTurn(before.id, before.conversation_id, before.started_at, events, outcome, repeated=True)

@@ -51,7 +51,6 @@ from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of, request_digest
 from entrypoints.http.openai_errors import openai_error
 from entrypoints.http.problems import TYPE_BASE
 from entrypoints.http.routing import requires
-from shared_kernel.clock import Clock
 from shared_kernel.errors import FieldError, InvalidInput, NotFound
 from shared_kernel.principal import Principal
 
@@ -98,7 +97,6 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
     agents: FromDishka[AgentReading],
     conversations: FromDishka[ConversationReading],
     handler: FromDishka[AskQuestionHandler],
-    clock: FromDishka[Clock],
 ) -> Response[Any]:
     """Ask an agent as OpenAI's clients ask a model: whole, or as chunks with `stream`.
 
@@ -113,7 +111,7 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
         conversation = await conversations.conversation(principal, data.conversation_id)
         if conversation.agent_id != agent.id:
             raise InvalidInput(FieldError("conversation_id", "invalid", "is a conversation with another agent"))
-    key, created = key_of(request.headers), clock.now()
+    key = key_of(request.headers)
     asked = await handler(
         AskQuestion(
             conversation_id=data.conversation_id,
@@ -126,7 +124,7 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
         )
     )
     headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
-    told = _Completion(data, asked, created)
+    told = _Completion(data, asked)
     if not data.stream:
         return Response(told.whole(await answer_of(asked, headers)), headers=headers, media_type="application/json")
     begun = await _begun(asked.events, headers)
@@ -300,9 +298,9 @@ _ENCODE = msgspec.json.Encoder().encode
 class _Completion:
     """One completion, whole or in chunks."""
 
-    def __init__(self, data: ChatCompletionRequest, asked: AskedTurn, created: datetime) -> None:
+    def __init__(self, data: ChatCompletionRequest, asked: AskedTurn) -> None:
         self.id = f"chatcmpl-{asked.turn_id}"
-        self.created = _seconds(created)
+        self.created = _seconds(asked.asked_at)
         self.model = data.model
         self._turn_id = asked.turn_id
         self._conversation_id: UUID | None = data.conversation_id

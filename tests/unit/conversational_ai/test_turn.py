@@ -536,8 +536,10 @@ class TestAskedAgain:
         replica = house.replica()
         first = await replica.ask(house.message(client_message_id="m-1"))
         before = await answered(first)
+        house.clock.at += timedelta(seconds=9)
         second = await replica.ask(house.message(client_message_id="m-1"))
         assert (second.turn_id, second.repeated, first.repeated) == (first.turn_id, True, False)
+        assert second.asked_at == first.asked_at == house.clock.at - timedelta(seconds=9)
         assert [e.data for e in await answered(second)] == [e.data for e in before]
         assert (len(house.model.requests), await house.books()) == (1, (1, 0))
 
