@@ -101,6 +101,9 @@ class ChatCompletionRequest(LenientRequest, frozen=True):
     """A chat completion. `model` is an agent's id or slug.
 
     With `conversation_id` the last message is asked in that conversation, whose stored messages are the history; without, those given are.
+
+    `temperature` (0–2), `top_p` (0–1), `frequency_penalty` and `presence_penalty` (-2–2) are the agent's where they are left out. There are
+    no `logprobs` of an answer.
     """
 
     EXAMPLE: ClassVar[Example] = {"model": "support", "messages": [{"role": "user", "content": "How much is the Pro plan?"}]}
@@ -110,6 +113,11 @@ class ChatCompletionRequest(LenientRequest, frozen=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None

@@ -45,7 +45,7 @@ from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge
 from domains.conversational_ai.use_cases.store_upload import Upload
 from entrypoints.http.etags import IfMatch, etag, expected_version
 from entrypoints.http.paging import page_request
-from entrypoints.http.routing import requires
+from entrypoints.http.routing import ALSO_ANSWERS, requires
 from entrypoints.http.uploads import UPLOAD, UploadForm, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
@@ -235,7 +235,11 @@ async def replace_source_content(  # noqa: PLR0917 - Litestar calls it by name
     )
 
 
-@get("/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content", opt=requires(Permission.KNOWLEDGE_VIEW), tags=_TAGS)
+@get(
+    "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content",
+    opt={**requires(Permission.KNOWLEDGE_VIEW), ALSO_ANSWERS: ("409",)},  # while it is read for the first time
+    tags=_TAGS,
+)
 @inject
 async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
     knowledge_base_id: FromPath[UUID],
