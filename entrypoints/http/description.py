@@ -19,7 +19,7 @@ from contracts.http.base import Problem, Request, Response
 from contracts.http.conversations import TurnAnswer
 from contracts.http.examples import example_of
 from contracts.http.openai import ChatCompletion, ChatCompletionChunk, OpenAIError
-from entrypoints.http.documented_answers import components, error_answers, success_headers
+from entrypoints.http.documented_answers import components, error_answers, honours_key, success_headers
 from entrypoints.http.idempotency import MAXIMUM_KEY_LENGTH
 from entrypoints.http.openai_errors import is_openai
 from entrypoints.http.routing import ACCESS, Access
@@ -157,8 +157,9 @@ def _parameters(known: list[dict[str, Any]], handler: HTTPRouteHandler, access: 
     for parameter in known:
         if parameter["name"] == "limit" and parameter["in"] == "query":
             parameter["schema"] |= {"minimum": 1, "maximum": MAXIMUM_LIMIT}
-    shared = [_ORGANIZATION, *([_IDEMPOTENCY_KEY] if method == "POST" else [])] if access.identifies else []
-    return [*known, *shared, *([_LAST_EVENT_ID] if handler.media_type == _STREAM else [])]
+    organization = [_ORGANIZATION] if access.identifies else []
+    key = [_IDEMPOTENCY_KEY] if honours_key(handler, access, method) else []
+    return [*known, *organization, *key, *([_LAST_EVENT_ID] if handler.media_type == _STREAM else [])]
 
 
 def _complete(answer: dict[str, Any], handler: HTTPRouteHandler, access: Access, method: str, path: str) -> None:
@@ -171,7 +172,7 @@ def _complete(answer: dict[str, Any], handler: HTTPRouteHandler, access: Access,
         structs = [whole]
         answer["content"] = {_JSON: {"schema": {"$ref": _REFERENCE.format(name=whole.__name__)}}, _STREAM: {"schema": streamed}}
     versioned = any("version" in kind.__struct_fields__ for kind in structs)
-    answer["headers"] = success_headers(access, method, versioned=versioned, turn=in_two_forms)
+    answer["headers"] = success_headers(handler, access, method, versioned=versioned, turn=in_two_forms)
     if handler.status_code == HTTPStatus.NO_CONTENT:
         answer.pop("content", None)
     elif structs:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from litestar.handlers import HTTPRouteHandler
 
 from contracts.http.base import FieldProblem, Problem
+from entrypoints.http.idempotency import NO_IDEMPOTENCY
 from entrypoints.http.openai_errors import openai_error
 from entrypoints.http.problems import MEDIA_TYPE, TYPE_BASE
 from entrypoints.http.routing import ALSO_ANSWERS, RATE, Access
@@ -71,12 +72,17 @@ def error_answers(handler: HTTPRouteHandler, access: Access, method: str, *, ope
     return {status: {"$ref": _REFERENCE.format(kind="responses", name=_name(status, form))} for status in statuses}
 
 
-def success_headers(access: Access, method: str, *, versioned: bool, turn: bool) -> dict[str, Any]:
+def success_headers(handler: HTTPRouteHandler, access: Access, method: str, *, versioned: bool, turn: bool) -> dict[str, Any]:
     """Return the headers of an operation's success. `versioned` gives an `ETag`, `turn` names the turn that answers."""
     needed = ["X-Request-Id", *(["RateLimit", "RateLimit-Policy"] if access.who != "open" else [])]
     needed += [*(["ETag"] if versioned else []), *(["Luneo-Turn"] if turn else [])]
-    optional = ["Idempotent-Replayed"] if method == "POST" and access.identifies else []
+    optional = ["Idempotent-Replayed"] if honours_key(handler, access, method) else []
     return {name: _header(name, needed=name in needed) for name in (*needed, *optional)}
+
+
+def honours_key(handler: HTTPRouteHandler, access: Access, method: str) -> bool:
+    """Tell whether a route knows `Idempotency-Key`."""
+    return method == "POST" and access.identifies and not handler.opt.get(NO_IDEMPOTENCY)
 
 
 def _statuses(handler: HTTPRouteHandler, access: Access, method: str, *, inputs: bool) -> Iterator[str]:
@@ -97,7 +103,7 @@ def _statuses(handler: HTTPRouteHandler, access: Access, method: str, *, inputs:
         yield from ("400", "413", "415", "422")
     if identified and changes:
         yield from ("400", "409")
-    if method == "POST" and identified:
+    if honours_key(handler, access, method):
         yield "413"  # whatever its body is, it is read for the request's Idempotency-Key
     if access.permission is not None and method in {"POST", "PUT"}:
         yield "402"

@@ -127,10 +127,10 @@ class OneOff:
 class Wishes:
     """What a caller wants of one answer, within what the agent allows.
 
-    `temperature`, `top_p` and the penalties take the place of the agent's (`agent.SAMPLING` has their bounds). `guidance` is added below the
-    agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the caller's name for who asks; a
-    provider sees a pseudonym of it. Where `stop` would be said, the answer ends. `continuation` is what came after the question: the calls
-    of `tools` and what they answered.
+    `temperature`, `top_p` and the penalties take the place of the agent's (`agent.SAMPLING` has their bounds). `guidance` is added below
+    the agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the caller's name for who
+    asks; a provider sees a pseudonym of it. Where `stop` would be said, the answer ends. `continuation` is what came after the question:
+    the calls of `tools` and what they answered.
     """
 
     guidance: str = ""

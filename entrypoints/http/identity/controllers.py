@@ -56,7 +56,7 @@ from domains.identity.use_cases.switch_organization import SwitchOrganization, S
 from domains.identity.use_cases.update_organization import UpdateOrganization, UpdateOrganizationHandler
 from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
 from entrypoints.http.etags import IfMatch, etag, expected_version
-from entrypoints.http.idempotency import KEY_OF_A_PERSON, OWN_IDEMPOTENCY
+from entrypoints.http.idempotency import KEY_OF_A_PERSON, NO_IDEMPOTENCY
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import public, requires, signed_in
@@ -285,7 +285,7 @@ async def update_organization(
     "/organizations/{organization_id:uuid}/switch",
     status_code=200,
     # its answer holds tokens, and the session that it ends cannot ask twice: not kept under a key
-    opt={**signed_in("among one's own organisations", when_suspended=True), OWN_IDEMPOTENCY: True},
+    opt={**signed_in("among one's own organisations", when_suspended=True), NO_IDEMPOTENCY: True},
     tags=_ORGANIZATIONS,
 )
 @inject
