@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench bench-smoke test-faults test-clients format lock clean install install-runtime
+.PHONY: help run test check bench bench-smoke test-faults test-contract test-wheel test-clients format lock clean install install-runtime
 
 help: ## List what can be typed here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -31,8 +31,9 @@ help: ## List what can be typed here
 run: .venv/.runtime ## Start the whole of Luneo on this machine (Ctrl-C stops it)
 	@exec .venv/bin/luneo up $(ARGS)
 
-test: .venv/.development ## Run every test but the fault suite and the clients of others (ARGS="-k name" narrows it)
-	@exec $(VENV_PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/faults --ignore=tests/benchmarks --ignore=tests/clients $(ARGS)
+test: .venv/.development ## Run every test but those that have a target of their own (ARGS="-k name" narrows it)
+	@exec $(VENV_PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/faults --ignore=tests/benchmarks --ignore=tests/clients \
+		--ignore=tests/contract --ignore=tests/wheel $(ARGS)
 
 check: .venv/.development ## Formatting, lint, types and the laws of imports
 	.venv/bin/ruff format --check .
@@ -42,6 +43,12 @@ check: .venv/.development ## Formatting, lint, types and the laws of imports
 
 test-faults: .venv/.development ## Kill, double and starve real processes
 	@exec $(VENV_PYTHON) -m pytest tests/faults $(ARGS)
+
+test-contract: .venv/.development ## Call every operation with what its description allows and forbids
+	@exec $(VENV_PYTHON) -m pytest tests/contract $(ARGS)
+
+test-wheel: .venv/.development ## Build the wheel, install it far from the checkout, and test what was installed
+	@exec $(VENV_PYTHON) -m pytest -o faulthandler_timeout=600 tests/wheel $(ARGS)
 
 test-clients: .venv/.development ## Talk to the app with OpenAI clients of others, from npm and PyPI
 	@exec $(VENV_PYTHON) -m pytest -o faulthandler_timeout=600 tests/clients $(ARGS)

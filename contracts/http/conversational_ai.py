@@ -1,13 +1,13 @@
 """Agents, templates and knowledge over HTTP."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from contracts.http.base import Request, Response
+from contracts.http.base import Example, Request, Response
 from contracts.http.conversations import LocatorBody
 
 AgentLanguage = Literal["fr", "en"]
@@ -17,6 +17,15 @@ ToneName = Literal["professional", "friendly", "formal", "casual", "empathetic",
 
 class TemplateTextsBody(Response, frozen=True):
     """A template's words in one language."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "name": "Support agent",
+        "description": "Answers customers' questions",
+        "instructions": "You answer the customers of our shop.",
+        "greeting": "Hello! How can I help you?",
+        "fallback_message": "I don't know; let me ask a colleague.",
+        "suggested_questions": ["How do I return an order?"],
+    }
 
     name: str
     description: str
@@ -28,6 +37,13 @@ class TemplateTextsBody(Response, frozen=True):
 
 class AgentTemplateBody(Response, frozen=True):
     """A starting point for agents; `texts` holds its words by language."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "slug": "support-agent",
+        "category": "support",
+        "tone": "professional",
+        "texts": {"en": TemplateTextsBody.EXAMPLE},
+    }
 
     slug: str
     category: str
@@ -44,6 +60,8 @@ class AgentTemplateList(Response, frozen=True):
 
 class RetrievalChanges(Request, frozen=True):
     """How many passages an answer may use (1–20), and their least similarity to the question (cosine, 0–1)."""
+
+    EXAMPLE: ClassVar[Example] = {"passages": 5, "cut_off": 0.82}
 
     passages: int | UnsetType = UNSET
     cut_off: float | UnsetType = UNSET
@@ -83,6 +101,8 @@ class AgentChangesBody(Request, frozen=True):
 class CreateAgentBody(AgentChangesBody, kw_only=True, frozen=True):
     """A new agent. Without `template_slug` it starts from `support-agent`; without `slug` one is made from the name (1–100 characters)."""
 
+    EXAMPLE: ClassVar[Example] = {"name": "Support", "template_slug": "support-agent", "languages": ["en", "fr"], "tone": "friendly"}
+
     name: str
     template_slug: str | UnsetType = UNSET
     knowledge_base_ids: list[UUID] | UnsetType = UNSET
@@ -91,11 +111,19 @@ class CreateAgentBody(AgentChangesBody, kw_only=True, frozen=True):
 class EditAgentBody(AgentChangesBody, frozen=True):
     """Changes to an agent's draft. With the header `If-Match` they are made only if nobody saved meanwhile."""
 
+    EXAMPLE: ClassVar[Example] = {
+        "instructions": "You answer the customers of our shop.",
+        "temperature": 0.2,
+        "retrieval": {"passages": 5, "cut_off": 0.82},
+    }
+
     name: str | UnsetType = UNSET
 
 
 class RetrievalBody(Response, frozen=True):
     """How passages are chosen."""
+
+    EXAMPLE: ClassVar[Example] = {"passages": 5, "cut_off": 0.82}
 
     passages: int
     cut_off: float
@@ -103,6 +131,25 @@ class RetrievalBody(Response, frozen=True):
 
 class AgentSettingsBody(Response, frozen=True):
     """How an agent answers."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "languages": ["en", "fr"],
+        "instructions": "You answer the customers of our shop.",
+        "custom_instructions": "",
+        "greeting": "Hello! How can I help you?",
+        "fallback_message": "I don't know; let me ask a colleague.",
+        "suggested_questions": ["How do I return an order?"],
+        "tone": "friendly",
+        "model": "local",
+        "fallback_models": [],
+        "temperature": 0.2,
+        "top_p": None,
+        "frequency_penalty": None,
+        "presence_penalty": None,
+        "max_tokens": 1000,
+        "context_window": 10,
+        "escalation_threshold": 0.7,
+    }
 
     languages: list[str]
     instructions: str
@@ -131,6 +178,17 @@ class AgentBody(AgentSettingsBody, frozen=True):
     is the `ETag`.
     """
 
+    EXAMPLE: ClassVar[Example] = {
+        "name": "Support",
+        "slug": "support",
+        "description": "",
+        "template_slug": "support-agent",
+        "status": "published",
+        "published_version": 2,
+        "unpublished_changes": False,
+        "version": 5,
+    }
+
     id: UUID
     name: str
     slug: str
@@ -156,6 +214,8 @@ class AgentList(Response, frozen=True):
 class AgentVersionBody(Response, frozen=True):
     """A published version. `live` marks the one that answers; `published_by` is null for the system."""
 
+    EXAMPLE: ClassVar[Example] = {"version": 2}
+
     version: int
     settings: AgentSettingsBody
     published_at: datetime
@@ -173,17 +233,23 @@ class AgentVersionList(Response, frozen=True):
 class RollBackBody(Request, frozen=True):
     """Which published version shall answer again."""
 
+    EXAMPLE: ClassVar[Example] = {"version": 1}
+
     version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class AttachKnowledgeBody(Request, frozen=True):
     """The knowledge bases to answer from (at most 50): exactly these, in this order."""
 
+    EXAMPLE: ClassVar[Example] = {"knowledge_base_ids": ["0192f0c1-7a4e-7c3b-9d52-5b8f0e6a1c2d"]}
+
     knowledge_base_ids: list[UUID]
 
 
 class CreateKnowledgeBaseBody(Request, frozen=True):
     """A new knowledge base: name (2–100 characters), description (at most 500)."""
+
+    EXAMPLE: ClassVar[Example] = {"name": "Prices", "description": "What our plans cost", "language": "en"}
 
     name: str
     description: str = ""
@@ -193,6 +259,8 @@ class CreateKnowledgeBaseBody(Request, frozen=True):
 class EditKnowledgeBaseBody(Request, frozen=True):
     """Changes to a knowledge base; what is left out stays."""
 
+    EXAMPLE: ClassVar[Example] = {"description": "What our plans cost"}
+
     name: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     language: KnowledgeLanguageCode | UnsetType = UNSET
@@ -200,6 +268,15 @@ class EditKnowledgeBaseBody(Request, frozen=True):
 
 class KnowledgeBaseBody(Response, frozen=True):
     """A knowledge base. `sources_ready` of its `sources` are searched; `version` counts saves and is the `ETag`."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "name": "Prices",
+        "description": "What our plans cost",
+        "language": "en",
+        "sources": 2,
+        "sources_ready": 2,
+        "version": 1,
+    }
 
     id: UUID
     name: str
@@ -222,6 +299,8 @@ class KnowledgeBaseList(Response, frozen=True):
 class PairBody(Request, frozen=True):
     """A question (at most 1,000 characters) and its answer (at most 10,000)."""
 
+    EXAMPLE: ClassVar[Example] = {"question": "How much is the Pro plan?", "answer": "49 euros each month."}
+
     question: str
     answer: str
 
@@ -231,6 +310,8 @@ class AddSourceBody(Request, frozen=True):
 
     `text` has `content` (at most 100,000 characters); `qa` has `pairs` (1–1,000). Without `language` it is in the base's.
     """
+
+    EXAMPLE: ClassVar[Example] = {"type": "text", "name": "Prices", "content": "The Pro plan costs 49 euros each month.", "language": "en"}
 
     type: Literal["text", "qa"]
     name: str
@@ -242,11 +323,15 @@ class AddSourceBody(Request, frozen=True):
 class RenameSourceBody(Request, frozen=True):
     """A source's new name (2–200 characters)."""
 
+    EXAMPLE: ClassVar[Example] = {"name": "Prices of 2026"}
+
     name: str
 
 
 class ReplaceContentBody(Request, frozen=True):
     """What a source says from now on: either `content`, a text (at most 100,000 characters), or `pairs` (1–1,000)."""
+
+    EXAMPLE: ClassVar[Example] = {"content": "The Pro plan costs 59 euros each month."}
 
     content: str | UnsetType = UNSET
     pairs: list[PairBody] | UnsetType = UNSET
@@ -257,6 +342,8 @@ class SourceContentBody(Response, frozen=True):
 
     `page`, counted from 1, is where it begins, for files that have pages.
     """
+
+    EXAMPLE: ClassVar[Example] = {"text": "The Pro plan costs 49 euros each month.", "start": 0, "end": 39, "length": 39, "page": None}
 
     text: str
     start: int
@@ -271,6 +358,20 @@ class KnowledgeSourceBody(Response, frozen=True):
     `status` is `pending`, `processing`, `ready` or `failed`; `step` is `stored`, `parsing`, `cutting`, `indexing`, or null when ready.
     `error` says why it failed, or what is being tried again; `error_code` tells programs why a file can't be read; `progress` is 0–100.
     """
+
+    EXAMPLE: ClassVar[Example] = {
+        "type": "text",
+        "name": "Prices",
+        "language": "en",
+        "status": "ready",
+        "step": None,
+        "error": None,
+        "error_code": None,
+        "progress": 100,
+        "passages": 1,
+        "passages_indexed": 1,
+        "size_bytes": 39,
+    }
 
     id: UUID
     knowledge_base_id: UUID
@@ -300,6 +401,8 @@ class KnowledgeSourceList(Response, frozen=True):
 class SearchBody(Request, frozen=True):
     """What to look for (1–1,000 characters), and how many passages to return (1–50)."""
 
+    EXAMPLE: ClassVar[Example] = {"query": "How much is the Pro plan?", "limit": 5}
+
     query: str
     limit: int = 10
 
@@ -311,6 +414,8 @@ class PassageScores(Response, frozen=True):
     weighted sum of both as standard scores among this query's candidates: passages are ordered by it.
     """
 
+    EXAMPLE: ClassVar[Example] = {"dense": 0.91, "sparse": 4.2, "fused": 1.7}
+
     dense: float
     sparse: float
     fused: float
@@ -318,6 +423,13 @@ class PassageScores(Response, frozen=True):
 
 class FoundPassageBody(Response, frozen=True):
     """A passage with its similarity to the query (cosine), which an agent's cut-off is about. `title` is its source's name."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "text": "The Pro plan costs 49 euros each month.",
+        "score": 0.91,
+        "title": "Prices",
+        "locator": {"start": 0, "end": 39},
+    }
 
     text: str
     score: float

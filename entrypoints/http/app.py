@@ -21,7 +21,7 @@ from entrypoints.http import problems
 from entrypoints.http.access import AccessControl, RateLimitSettings
 from entrypoints.http.bodies import JsonRequest
 from entrypoints.http.cors import CrossOrigin
-from entrypoints.http.description import PublishedDescription
+from entrypoints.http.description import DESCRIPTION_BASE, PublishedDescription
 from entrypoints.http.edge import Edge
 from entrypoints.http.idempotency import Idempotency
 from entrypoints.http.routing import unlimited
@@ -124,7 +124,7 @@ def create_app(
             title="Luneo",
             version="1",
             openapi_router=Router(
-                "/schema",
+                DESCRIPTION_BASE,
                 route_handlers=[],
                 opt=unlimited("the published description of the API"),
                 after_request=_no_page_of_the_frameworks,

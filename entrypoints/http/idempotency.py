@@ -1,6 +1,7 @@
 """`Idempotency-Key` on every POST: the first answer again, kept in one transaction with the effect.
 
-Routes with `opt[OWN_IDEMPOTENCY]` (a turn runs longer than a transaction) handle the header themselves. A key belongs to its caller in the
+Routes with `opt[OWN_IDEMPOTENCY]` (a turn runs longer than a transaction) handle the header themselves; those with
+`opt[NO_IDEMPOTENCY]` know no such header. A key belongs to its caller in the
 organisation that they act for; on routes with `opt[KEY_OF_A_PERSON]`, whose effect is in another organisation, to the person wherever they
 act.
 """
@@ -22,6 +23,7 @@ from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
 OWN_IDEMPOTENCY = "own_idempotency"
+NO_IDEMPOTENCY = "no_idempotency"
 KEY_OF_A_PERSON = "key_of_a_person"
 MAXIMUM_KEY_LENGTH = 255
 _FIRST_ERROR = 400
@@ -43,7 +45,8 @@ class Idempotency:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request once per key."""
-        if scope["type"] != ScopeType.HTTP or scope["method"] != "POST" or scope["route_handler"].opt.get(OWN_IDEMPOTENCY):
+        opt = scope["route_handler"].opt
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "POST" or opt.get(OWN_IDEMPOTENCY) or opt.get(NO_IDEMPOTENCY):
             await self.app(scope, receive, send)
             return
         key = key_of(Headers.from_scope(scope))

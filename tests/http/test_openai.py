@@ -177,12 +177,23 @@ async def test_the_messages_given_are_the_history(desk: Desk) -> None:
         {"role": "user", "content": "How much?"},
     ]
     await desk.openai.chat.completions.create(
-        model=desk.slug, messages=messages, temperature=0.1, max_completion_tokens=7, user="ada", seed=1, extra_body={"unknown": {"a": 1}}
+        model=desk.slug,
+        messages=messages,
+        temperature=0.1,
+        top_p=0.5,
+        frequency_penalty=-1,
+        presence_penalty=0,
+        logprobs=False,
+        max_completion_tokens=7,
+        user="ada",
+        seed=1,
+        extra_body={"unknown": {"a": 1}},
     )
     [request] = desk.site.model.requests
     assert [(m.role.value, m.content) for m in request.messages] == [("user", "Hello\nthere"), ("assistant", "Hello.")]
     assert (request.question, request.guidance) == ("How much?", "Answer in one word.\n\nNo greetings.")
     assert (request.temperature, request.max_tokens) == (0.1, 7)
+    assert (request.top_p, request.frequency_penalty, request.presence_penalty) == (0.5, -1, 0)
     assert "Answer in one word." not in request.instructions
     assert request.end_user not in {None, "ada"}
 
@@ -213,6 +224,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"n": 2}, "n"),
     ({"n": 0}, "n"),
     ({"temperature": 2.5}, "temperature"),
+    ({"top_p": 1.1}, "top_p"),
+    ({"frequency_penalty": -2.1}, "frequency_penalty"),
+    ({"presence_penalty": 2.1}, "presence_penalty"),
+    ({"logprobs": True}, "logprobs"),
+    ({"top_logprobs": 3}, "logprobs"),
     ({"max_tokens": 0}, "max_tokens"),
     ({"messages": []}, "messages"),
     ({"messages": [{"role": "system", "content": "alone"}]}, "messages"),

@@ -127,13 +127,17 @@ class OneOff:
 class Wishes:
     """What a caller wants of one answer, within what the agent allows.
 
-    `guidance` is added below the agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the
-    caller's name for who asks; a provider sees a pseudonym of it. Where `stop` would be said, the answer ends. `continuation` is what came
-    after the question: the calls of `tools` and what they answered.
+    `temperature`, `top_p` and the penalties take the place of the agent's (`agent.SAMPLING` has their bounds). `guidance` is added below
+    the agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the caller's name for who
+    asks; a provider sees a pseudonym of it. Where `stop` would be said, the answer ends. `continuation` is what came after the question:
+    the calls of `tools` and what they answered.
     """
 
     guidance: str = ""
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     max_tokens: int | None = None
     end_user: str | None = None
     stop: tuple[str, ...] = ()

@@ -13,9 +13,10 @@ from shared_kernel.principal import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteKnowledgeBase:
-    """Delete the base with all its sources."""
+    """Delete the base with all its sources. With `expected_version` only if nobody saved since that version was read."""
 
     knowledge_base_id: UUID
+    expected_version: int | None = None
     requested_by: Principal
 
 
@@ -30,11 +31,12 @@ class DeleteKnowledgeBaseHandler:
     async def __call__(self, command: DeleteKnowledgeBase) -> None:
         """Delete the base: nothing of it is found from now on, and its place, its documents and its storage are free.
 
-        Its content and vectors are removed in the background. Raises `NotFound`.
+        Its content and vectors are removed in the background. Raises `NotFound`, `Conflict` for another version.
         """
         at = self.clock.now()
         async with self.transactions(command.requested_by) as tx:
             base = await tx.knowledge_bases.get(command.knowledge_base_id)
+            base.must_be_at(command.expected_version)
             sources = await tx.sources.delete_all(base.id, at=at)
             await tx.knowledge_bases.detach(base.id)
             base.delete(sources=len(sources), at=at)

@@ -191,14 +191,14 @@ class Orchestrator:
             question=turn.question.content,
             passages=tuple(ReferencePassage(p.number, without_marks(p.text), p.title, p.score, p.locator.heading, None) for p in passages),
             language=language,
-            temperature=turn.agent.temperature if wishes.temperature is None else wishes.temperature,
+            temperature=_given(wishes.temperature, turn.agent.temperature),
             max_tokens=min(turn.agent.max_tokens, wishes.max_tokens or turn.agent.max_tokens),
             fallback=_fallback(turn, language),
             end_user=_pseudonym(turn.question.asked_by.tenant, wishes.end_user) if wishes.end_user else None,
             fallbacks=() if turn.question.asked_by.sandbox else turn.agent.fallback_models,
-            top_p=turn.agent.top_p,
-            frequency_penalty=turn.agent.frequency_penalty,
-            presence_penalty=turn.agent.presence_penalty,
+            top_p=_given(wishes.top_p, turn.agent.top_p),
+            frequency_penalty=_given(wishes.frequency_penalty, turn.agent.frequency_penalty),
+            presence_penalty=_given(wishes.presence_penalty, turn.agent.presence_penalty),
         )
 
     async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:
@@ -372,6 +372,10 @@ def _prompt(request: ModelRequest | None) -> str:
 def _model(turn: OpenedTurn) -> str:
     """Return the model to ask: a sandbox key never spends money."""
     return "local" if turn.question.asked_by.sandbox else turn.agent.model
+
+
+def _given(wished: float | None, agents: float | None) -> float | None:
+    return agents if wished is None else wished
 
 
 def _storable(text: str) -> str:

@@ -43,9 +43,9 @@ from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKn
 from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
 from domains.conversational_ai.use_cases.store_upload import Upload
-from entrypoints.http.etags import etag, expected_version
+from entrypoints.http.etags import IfMatch, etag, expected_version
 from entrypoints.http.paging import page_request
-from entrypoints.http.routing import requires
+from entrypoints.http.routing import ALSO_ANSWERS, requires
 from entrypoints.http.uploads import UPLOAD, UploadForm, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
@@ -95,10 +95,10 @@ async def get_knowledge_base(
 async def edit_knowledge_base(  # noqa: PLR0917 - Litestar calls it by name
     knowledge_base_id: FromPath[UUID],
     data: JSONBody[EditKnowledgeBaseBody],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[EditKnowledgeBaseHandler],
     reading: FromDishka[KnowledgeReading],
+    if_match: IfMatch = None,
 ) -> Response[KnowledgeBaseBody]:
     """Change a knowledge base. `If-Match` guards against overwriting somebody else's change."""
     await handler(
@@ -107,7 +107,7 @@ async def edit_knowledge_base(  # noqa: PLR0917 - Litestar calls it by name
             name=None if data.name is UNSET else data.name,
             description=None if data.description is UNSET else data.description,
             language=None if data.language is UNSET else KnowledgeLanguage(data.language),
-            expected_version=expected_version(request.headers.get("if-match")),
+            expected_version=expected_version(if_match),
             requested_by=principal,
         )
     )
@@ -117,10 +117,14 @@ async def edit_knowledge_base(  # noqa: PLR0917 - Litestar calls it by name
 @delete("/knowledge-bases/{knowledge_base_id:uuid}", status_code=204, opt=requires(Permission.KNOWLEDGE_MANAGE), tags=_TAGS)
 @inject
 async def delete_knowledge_base(
-    knowledge_base_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[DeleteKnowledgeBaseHandler]
+    knowledge_base_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[DeleteKnowledgeBaseHandler],
+    if_match: IfMatch = None,
 ) -> None:
     """Delete a knowledge base with its sources: nothing of it is found from now on."""
-    await handler(DeleteKnowledgeBase(knowledge_base_id=knowledge_base_id, requested_by=principal))
+    expected = expected_version(if_match)
+    await handler(DeleteKnowledgeBase(knowledge_base_id=knowledge_base_id, expected_version=expected, requested_by=principal))
 
 
 @post(
@@ -231,7 +235,11 @@ async def replace_source_content(  # noqa: PLR0917 - Litestar calls it by name
     )
 
 
-@get("/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content", opt=requires(Permission.KNOWLEDGE_VIEW), tags=_TAGS)
+@get(
+    "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content",
+    opt={**requires(Permission.KNOWLEDGE_VIEW), ALSO_ANSWERS: ("409",)},  # while it is read for the first time
+    tags=_TAGS,
+)
 @inject
 async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
     knowledge_base_id: FromPath[UUID],

@@ -39,6 +39,7 @@ from contracts.http.openai import (
 )
 from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
+from domains.conversational_ai.model.agent import SAMPLING
 from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
 from domains.conversational_ai.model.turn import Answer, Failure, OneOff, PastMessage, Wishes
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
@@ -57,7 +58,6 @@ from shared_kernel.principal import Principal
 _TAGS = ["OpenAI-compatible"]
 _ACCESS = requires(Permission.CONVERSATIONS_REPLY)
 _MAXIMUM_GUIDANCE = 20_000
-_MAXIMUM_TEMPERATURE = 2.0
 _MAXIMUM_USER = 512
 _MAXIMUM_STOPS, _MAXIMUM_STOP = 4, 200
 _MAXIMUM_TOOLS, _MAXIMUM_TOOLS_BYTES = 128, 100_000
@@ -135,8 +135,11 @@ def _wishes(data: ChatCompletionRequest) -> Wishes:
     """Return what the caller wants of the answer. Raises `InvalidInput`."""
     if data.n is not None and data.n != 1:
         raise InvalidInput(FieldError("n", "unsupported_value", "an agent gives one answer: leave n out, or say 1"))
-    if data.temperature is not None and not 0 <= data.temperature <= _MAXIMUM_TEMPERATURE:
-        raise InvalidInput(FieldError("temperature", "invalid", "must be between 0 and 2"))
+    if data.logprobs or data.top_logprobs:
+        raise InvalidInput(FieldError("logprobs", "unsupported_value", "an agent tells no log probabilities: leave logprobs out"))
+    for field, (least, most) in SAMPLING.items():
+        if (value := getattr(data, field)) is not None and not least <= value <= most:
+            raise InvalidInput(FieldError(field, "invalid", f"must be between {least} and {most}"))
     for field in ("max_tokens", "max_completion_tokens"):
         if (limit := getattr(data, field)) is not None and limit < 1:
             raise InvalidInput(FieldError(field, "invalid", "must be at least 1"))
@@ -148,6 +151,9 @@ def _wishes(data: ChatCompletionRequest) -> Wishes:
     return Wishes(
         guidance=guidance,
         temperature=data.temperature,
+        top_p=data.top_p,
+        frequency_penalty=data.frequency_penalty,
+        presence_penalty=data.presence_penalty,
         max_tokens=data.max_completion_tokens or data.max_tokens,
         end_user=data.user or None,
         stop=_stop(data.stop),
