@@ -19,7 +19,7 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
 from entrypoints.http import problems
 from entrypoints.http.access import AccessControl, RateLimitSettings
-from entrypoints.http.bodies import JsonRequest
+from entrypoints.http.bodies import MAXIMUM_BODY_BYTES, JsonRequest
 from entrypoints.http.cors import CrossOrigin
 from entrypoints.http.description import DESCRIPTION_BASE, PublishedDescription
 from entrypoints.http.edge import Edge
@@ -31,7 +31,6 @@ from shared_kernel.errors import LuneoError
 from shared_kernel.principal import Principal
 
 API_BASE = "/api/v1"
-MAXIMUM_BODY_BYTES = 2_000_000
 _NOT_FOUND = 404
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 

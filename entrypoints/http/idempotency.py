@@ -18,7 +18,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPRequestEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from contracts.idempotency import IdempotentEffects, StoredAnswer
-from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, UPLOAD, is_form
+from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, UPLOAD, boundary_of, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
@@ -56,10 +56,12 @@ class Idempotency:
             return
         if scope["route_handler"].opt.get(KEY_OF_A_PERSON):
             principal = replace(principal, organization_id=None)
-        is_upload = scope["route_handler"].opt.get(UPLOAD) is not None and is_form(Headers.from_scope(scope).get("content-type"))
+        content_type = Headers.from_scope(scope).get("content-type")
+        is_upload = scope["route_handler"].opt.get(UPLOAD) is not None and is_form(content_type)
         maximum = MAXIMUM_UPLOAD_BYTES if is_upload else self._maximum_body_bytes
+        said = _Said(scope["path"], boundary=boundary_of(content_type) if is_upload else "")
         with SpooledTemporaryFile(max_size=self._maximum_body_bytes) as body:
-            digest = await _read(receive, body, path=scope["path"], maximum=maximum)
+            digest = await _read(receive, body, said, maximum=maximum)
             answer, replayed = await self._once(scope, principal, key, digest, body)
         await _send(send, answer, replayed=replayed)
 
@@ -125,12 +127,40 @@ def request_digest(path: str, body: bytes) -> bytes:
     return hashlib.sha256(path.encode() + b"\0" + body).digest()
 
 
-async def _read(receive: Receive, body: IO[bytes], *, path: str, maximum: int) -> bytes:
+class _Said:
+    """The digest of a request that arrives in pieces: as `request_digest`, and of a form whatever its boundary is.
+
+    Clients make up another boundary each time that they send the same form.
+    """
+
+    def __init__(self, path: str, *, boundary: str) -> None:
+        self._digest = hashlib.sha256(path.encode() + b"\0")
+        self._delimiter = b"--" + boundary.encode() if boundary else b""
+        self._held = b""
+
+    def add(self, piece: bytes) -> None:
+        """Add what arrived."""
+        if not self._delimiter:
+            self._digest.update(piece)
+            return
+        # what may be the beginning of a boundary waits for its end; no boundary has the character that stands for it
+        known = (self._held + piece).replace(self._delimiter, b"\0")
+        ready = max(len(known) - len(self._delimiter) + 1, 0)
+        self._digest.update(known[:ready])
+        self._held = known[ready:]
+
+    def digest(self) -> bytes:
+        """Return the digest of all of it."""
+        self._digest.update(self._held)
+        return self._digest.digest()
+
+
+async def _read(receive: Receive, body: IO[bytes], said: _Said, *, maximum: int) -> bytes:
     """Put the whole body into `body` and return the request's digest.
 
     The framework's own limit comes too late here: nobody may fill the memory, or the disk, with a body that it would refuse.
     """
-    digest, size = hashlib.sha256(path.encode() + b"\0"), 0
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
@@ -139,11 +169,11 @@ async def _read(receive: Receive, body: IO[bytes], *, path: str, maximum: int) -
         size += len(piece)
         if size > maximum:
             raise RequestEntityTooLarge(f"A body has at most {maximum} bytes")
-        digest.update(piece)
+        said.add(piece)
         body.write(piece)
         if not message.get("more_body"):
             body.seek(0)
-            return digest.digest()
+            return said.digest()
 
 
 def _answer(messages: list[Message]) -> StoredAnswer:

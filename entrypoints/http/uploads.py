@@ -27,13 +27,19 @@ def is_form(content_type: str | None) -> bool:
     return (content_type or "").strip().lower().startswith("multipart/form-data")
 
 
+def boundary_of(content_type: str | None) -> str:
+    """Return what divides the parts of a form; nothing when its type does not say."""
+    _, options = parse_options_header(content_type or "")
+    boundary: str = options.get("boundary", "")
+    return boundary
+
+
 class UploadForm:
     """A form with one file, `file`, and short fields beside it, which are known when the file has arrived."""
 
     def __init__(self, request: Request[Principal, Any, Any]) -> None:
         """Look at the headers alone. Raises `InvalidInput` for a form without a boundary."""
-        _, options = parse_options_header(request.headers.get("content-type", ""))
-        self._boundary = options.get("boundary", "")
+        self._boundary = boundary_of(request.headers.get("content-type"))
         if not self._boundary:
             raise InvalidInput(FieldError("body", "invalid", "is a form without a boundary"))
         self._known = frozenset(request.route_handler.opt[UPLOAD])

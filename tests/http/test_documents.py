@@ -122,12 +122,14 @@ async def test_an_upload_with_a_key_is_one_upload(site: Site) -> None:
     owner = await site.person()
     base = await base_of(owner)
 
-    async def send(text: bytes) -> httpx.Response:
-        body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n' + text + b"\r\n--x--\r\n"
-        headers = {"content_type": "multipart/form-data; boundary=x", "idempotency_key": "one"}
+    async def send(text: bytes, boundary: str) -> httpx.Response:
+        part = b'Content-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n' + text
+        body = b"--%b\r\n%b\r\n--%b--\r\n" % (boundary.encode(), part, boundary.encode())
+        headers = {"content_type": f"multipart/form-data; boundary={boundary}", "idempotency_key": "one"}
         return await owner("POST", f"/knowledge-bases/{base}/sources", body, **headers)
 
-    first, again, other = await send(b"text " * 600_000), await send(b"text " * 600_000), await send(b"other")
+    first, again = await send(b"text " * 600_000, "x"), await send(b"text " * 600_000, "made-up-anew")
+    other = await send(b"other", "x")
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json() == first.json()
     assert again.headers["idempotent-replayed"] == "true"

@@ -139,7 +139,9 @@ class PostgresAgentReading:
         return [_agent(row) for row in await self._database.rows(principal, _PUBLISHED, {"organization": principal.tenant})]
 
     async def published_as(self, principal: Principal, name: str) -> AgentRow:
-        """Read the published agent with that id or slug."""
+        """Read the published agent with that id or slug; a name with NUL, which Postgres refuses to compare, is nobody's."""
+        if "\x00" in name:
+            raise NotFound("There is no such agent")
         row = await self._database.row(principal, _PUBLISHED_AS, {"organization": principal.tenant, "name": name, "id": _uuid(name)})
         if row is None:
             raise NotFound("There is no such agent")
