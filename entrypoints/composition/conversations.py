@@ -19,6 +19,7 @@ from contracts.billing.commands import Quotas
 from contracts.billing.queries import Entitlements
 from contracts.identity.commands import Confirmations
 from contracts.rate_limits import RateLimits
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from domains.conversational_ai.ports.conversations import ConversationReading, ConversationTransactions
 from domains.conversational_ai.ports.generative_model import GenerativeModel
 from domains.conversational_ai.ports.retrieval import Retrieval
@@ -112,11 +113,12 @@ class ConversationsProvider(Provider):
         retrieval: Retrieval,
         model: GenerativeModel,
         tokenizer: Tokenizer,
+        schemas: AnswerSchemas,
         observer: TurnObserver,
         clock: Clock,
     ) -> Orchestrator:
         """The one holder of the generative model."""
-        return Orchestrator(turns, retrieval, model, tokenizer, observer, clock, settings.turn_seconds)
+        return Orchestrator(turns, retrieval, model, tokenizer, schemas, observer, clock, settings.turn_seconds)
 
     @provide
     def running(self, orchestrator: Orchestrator, sink: TurnEventSink, signals: TurnStopSignals) -> RunningTurns:

@@ -16,6 +16,7 @@ from contracts.billing.metrics import Metric
 from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
 from contracts.idempotency import RequestKey
 from contracts.identity.commands import Confirmations
+from domains.conversational_ai.model.answer_format import AnswerFormat
 from domains.conversational_ai.model.citation import Citation, Locator
 from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
@@ -415,6 +416,7 @@ def _agent(row: Row) -> AnsweringAgent:
         top_p=settings.get("top_p"),
         frequency_penalty=settings.get("frequency_penalty"),
         presence_penalty=settings.get("presence_penalty"),
+        answer_format=AnswerFormat(**agreed) if (agreed := settings.get("response_format")) else None,
     )
 
 
