@@ -35,6 +35,7 @@ from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.orchestrator import Orchestrator
 from domains.conversational_ai.use_cases.regenerate_answer import RegenerateAnswerHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
+from domains.conversational_ai.use_cases.select_branch import SelectBranchHandler
 from domains.conversational_ai.use_cases.start_conversation import StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurnHandler
 from entrypoints.composition.foundation import PlatformDatabase
@@ -49,6 +50,7 @@ class ConversationsProvider(Provider):
 
     scope = Scope.APP
     start_conversation = provide(StartConversationHandler)
+    select_branch = provide(SelectBranchHandler)
     follow_turn = provide(FollowTurnHandler)
     stop_turn = provide(StopTurnHandler)
     regenerate = provide(RegenerateAnswerHandler)
