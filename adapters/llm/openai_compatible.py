@@ -23,7 +23,8 @@ from adapters.llm.circuit_breaker import RetryBudget
 from adapters.llm.event_stream import CompletionReader
 from adapters.llm.links import UnlinkedAnswer
 from adapters.llm.prompt import chat_messages
-from domains.conversational_ai.model.tool_call import AnswerFormat, ToolChoice
+from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.tool_call import ToolChoice
 from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,

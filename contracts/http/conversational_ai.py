@@ -1,7 +1,7 @@
 """Agents, templates and knowledge over HTTP."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -67,6 +67,49 @@ class RetrievalChanges(Request, frozen=True):
     cut_off: float | UnsetType = UNSET
 
 
+class JsonSchemaBody(Request, frozen=True):
+    """A JSON Schema (draft 2020-12) of an object, and its name (1–64 letters, digits, `_`, `-`) and `description` for the model.
+
+    It has at most 20,000 bytes and 32 levels, and refers to places in itself alone, in no circle. `strict` asks the provider to keep to it.
+    """
+
+    EXAMPLE: ClassVar[Example] = {"name": "price", "schema": {"type": "object", "properties": {"euros": {"type": "number"}}}}
+
+    name: str
+    schema: dict[str, Any]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormatBody(Request, frozen=True):
+    """What every answer is to be: `text`, or with `json_schema` a JSON object of that schema."""
+
+    EXAMPLE: ClassVar[Example] = {"type": "json_schema", "json_schema": JsonSchemaBody.EXAMPLE}
+
+    type: Literal["text", "json_schema"]
+    json_schema: JsonSchemaBody | None = None
+
+
+class ShownJsonSchemaBody(Response, frozen=True):
+    """The schema that an agent's answers have."""
+
+    EXAMPLE: ClassVar[Example] = {"name": "price", "schema": {"type": "object"}, "description": None, "strict": None}
+
+    name: str
+    schema: dict[str, Any]
+    description: str | None
+    strict: bool | None
+
+
+class ShownResponseFormatBody(Response, frozen=True, omit_defaults=True):
+    """What an agent's answers are; `json_schema` is there with that type."""
+
+    EXAMPLE: ClassVar[Example] = {"type": "text"}
+
+    type: Literal["text", "json_schema"]
+    json_schema: ShownJsonSchemaBody | None = None
+
+
 class AgentChangesBody(Request, frozen=True):
     """Settings of an agent; what is left out stays, or is the template's.
 
@@ -74,7 +117,8 @@ class AgentChangesBody(Request, frozen=True):
     `fallback_models` (at most 4) are asked instead, in this order, when `model` does not answer. `temperature` (0–2), `top_p` (0–1),
     `frequency_penalty` and `presence_penalty` (-2–2) of null are left to the provider. `max_tokens` (100–4,000) bounds an answer,
     `context_window` (1–100) is how many earlier messages the model sees. `escalation_threshold` (0–1) is the confidence below which a
-    person should take over; it is not the similarity of passages.
+    person should take over; it is not the similarity of passages. `response_format` makes every answer a JSON object, which comes whole:
+    it is held back until it fits its schema, and the turn fails with `answer_format_violated` when it does not the second time.
     """
 
     description: str | UnsetType = UNSET
@@ -92,6 +136,7 @@ class AgentChangesBody(Request, frozen=True):
     top_p: float | UnsetType | None = UNSET
     frequency_penalty: float | UnsetType | None = UNSET
     presence_penalty: float | UnsetType | None = UNSET
+    response_format: ResponseFormatBody | UnsetType = UNSET
     max_tokens: int | UnsetType = UNSET
     context_window: int | UnsetType = UNSET
     retrieval: RetrievalChanges | UnsetType = UNSET
@@ -164,6 +209,7 @@ class AgentSettingsBody(Response, frozen=True):
     top_p: float | None
     frequency_penalty: float | None
     presence_penalty: float | None
+    response_format: ShownResponseFormatBody
     max_tokens: int
     context_window: int
     retrieval: RetrievalBody

@@ -102,13 +102,14 @@ class MessageBody(Response, frozen=True, kw_only=True):
 class StoredMessageBody(MessageBody, frozen=True, kw_only=True):
     """One message of a conversation.
 
-    `parent_id` is the message that it came after; several with the same one are alternatives of each other, of which at most one is
-    `current`: in the branch that the conversation goes on from.
+    `parent_id` is the message that it came after. `siblings` are the alternatives there, itself among them, the oldest first: "2 / 3" is
+    its place in them. At most one is `current`: in the branch that the conversation goes on from.
     """
 
     turn_id: UUID
     created_at: datetime
     parent_id: UUID | None
+    siblings: list[UUID]
     current: bool
 
 
@@ -130,6 +131,14 @@ class AskBody(Request, frozen=True):
     content: str
     client_message_id: str | None = None
     edit_of: UUID | None = None
+
+
+class SelectBranchBody(Request, frozen=True):
+    """The message whose branch the conversation is to go on from."""
+
+    EXAMPLE: ClassVar[Example] = {"message_id": "0192f0c1-7a4e-7c3b-9d52-5b8f0e6a1c2d"}
+
+    message_id: UUID
 
 
 class UsageBody(Response, frozen=True):

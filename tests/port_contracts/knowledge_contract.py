@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from adapters.json_schema.answer_schemas import JsonSchemaAnswerSchemas
 from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaExceeded
 from contracts.billing.metrics import Metric
@@ -25,6 +26,7 @@ from contracts.conversational_ai.events import (
     KnowledgeSourceVersionRetired,
 )
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
+from domains.conversational_ai.model.answer_format import AnswerFormat
 from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, SourceStep, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
 from domains.conversational_ai.model.term_weights import TermWeights
@@ -76,7 +78,7 @@ CONSUMERS: Mapping[type[Event], str] = {
     KnowledgeSourceDeleted: "conversational_ai.forget_source",
     KnowledgeBaseDeleted: "conversational_ai.forget_knowledge_base",
 }
-MODELS = OfferedModels(default="local", names=frozenset({"local", "gpt-4o-mini"}))
+MODELS = OfferedModels(default="local", names=frozenset({"local", "gpt-4o-mini"}), text_only=frozenset({"local"}))
 CLOUDS = TextContent("# Clouds\n\nCumulus clouds are white and puffy.\n\n## Rain\n\nRain falls from nimbostratus clouds.")
 LONG = QuestionsContent(tuple(Pair(f"What is item {i}?", f"Item {i} is number {i} of the long list.") for i in range(3 * BATCH + 5)))
 
@@ -159,8 +161,8 @@ class KnowledgeHouse:
         self.embeddings = InMemoryEmbeddings()
         self.vectors = PassageVectors(self.embeddings, InMemoryTextAnalysis())
         self.objects, self.parsing = InMemoryObjectStore(), InMemoryDocumentParsing()
-        self.create_agent = CreateAgentHandler(transactions, quotas, MODELS, clock)
-        self.edit_agent = EditAgentHandler(transactions, MODELS, clock)
+        self.create_agent = CreateAgentHandler(transactions, quotas, MODELS, JsonSchemaAnswerSchemas(), clock)
+        self.edit_agent = EditAgentHandler(transactions, MODELS, JsonSchemaAnswerSchemas(), clock)
         self.publish_agent = PublishAgentHandler(transactions, MODELS, clock)
         self.roll_back_agent = RollBackAgentHandler(transactions, MODELS, clock)
         self.attach = AttachKnowledgeHandler(transactions, clock)
@@ -326,6 +328,38 @@ class AgentsContract:
         with pytest.raises(InvalidInput) as refused:
             await house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=principal))
         assert fields_of(refused) == ["instructions", "fallback_message"]
+
+    async def test_the_form_of_answers_is_kept_published_and_taken_back(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        agreed = AnswerFormat({"type": "object", "properties": {"price": {"type": "number"}}}, "price", "What it costs", strict=True)
+        agent = await house.agent(principal, settings=AgentChanges(model="gpt-4o-mini", response_format=agreed))
+        assert agent.settings.response_format == agreed
+        await house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=principal))
+        assert (await house.agents.agent(principal, agent.id)).settings.response_format == agreed
+        versions = await house.agents.versions(principal, agent.id, PageRequest(None, 1))
+        assert versions.items[0].settings.response_format == agreed
+        text = await house.edit_agent(EditAgent(agent_id=agent.id, settings=AgentChanges(response_format=None), requested_by=principal))
+        assert (text.settings.response_format, text.unpublished_changes) == (None, True)
+
+    async def test_a_form_that_is_no_schema_is_not_kept(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        wrong = AgentChanges(response_format=AnswerFormat({"type": "object", "required": "price"}, "price"))
+        agent = await house.agent(principal)
+        for trying in (
+            house.agent(principal, "Other", settings=wrong),
+            house.edit_agent(EditAgent(agent_id=agent.id, settings=wrong, requested_by=principal)),
+        ):
+            with pytest.raises(InvalidInput) as refused:
+                await trying
+            assert fields_of(refused) == ["response_format.json_schema.schema"]
+
+    async def test_a_model_that_writes_text_alone_is_not_published_with_a_form(self, house: KnowledgeHouse) -> None:
+        principal, agreed = await house.open_account("pro"), AnswerFormat({"type": "object"}, "any")
+        for chosen in (AgentChanges(model="local"), AgentChanges(model="gpt-4o-mini", fallback_models=("local",))):
+            agent = await house.agent(principal, settings=AgentChanges(**chosen, response_format=agreed))
+            with pytest.raises(InvalidInput) as refused:
+                await house.publish_agent(PublishAgent(agent_id=agent.id, requested_by=principal))
+            assert fields_of(refused) == ["response_format"]
 
     async def test_a_lost_race_is_a_conflict(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")

@@ -23,13 +23,17 @@ from contracts.http.conversational_ai import (
     AttachKnowledgeBody,
     CreateAgentBody,
     EditAgentBody,
+    ResponseFormatBody,
     RetrievalBody,
     RollBackBody,
+    ShownJsonSchemaBody,
+    ShownResponseFormatBody,
     TemplateTextsBody,
 )
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.agent import AgentChanges, AgentSettings, Tone
 from domains.conversational_ai.model.agent_template import DEFAULT_TEMPLATE, TEMPLATES
+from domains.conversational_ai.model.answer_format import FIELD, AnswerFormat
 from domains.conversational_ai.model.languages import Language
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgent, ArchiveAgentHandler
@@ -41,6 +45,7 @@ from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, R
 from entrypoints.http.etags import IfMatch, etag, expected_version
 from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import requires
+from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
 
@@ -249,12 +254,30 @@ def _changes(data: AgentChangesBody) -> AgentChanges:
         given["suggested_questions"] = tuple(data.suggested_questions)
     if data.fallback_models is not UNSET:
         given["fallback_models"] = tuple(data.fallback_models)
+    if data.response_format is not UNSET:
+        given["response_format"] = _answer_format(data.response_format)
     if data.tone is not UNSET:
         given["tone"] = Tone(data.tone)
     if data.retrieval is not UNSET:
         chosen = {"retrieval_passages": data.retrieval.passages, "retrieval_cut_off": data.retrieval.cut_off}
         given |= {name: value for name, value in chosen.items() if value is not UNSET}
     return cast("AgentChanges", given)
+
+
+def _answer_format(wanted: ResponseFormatBody) -> AnswerFormat | None:
+    if wanted.type == "text":
+        return None
+    if wanted.json_schema is None:
+        raise InvalidInput(FieldError(FIELD, "missing", "is required for type json_schema"))
+    agreed = wanted.json_schema
+    return AnswerFormat(agreed.schema, agreed.name, agreed.description, agreed.strict)
+
+
+def _shown_format(agreed: AnswerFormat | None) -> ShownResponseFormatBody:
+    if agreed is None:
+        return ShownResponseFormatBody(type="text")
+    schema = ShownJsonSchemaBody(name=agreed.name, schema=dict(agreed.schema or {}), description=agreed.description, strict=agreed.strict)
+    return ShownResponseFormatBody(type="json_schema", json_schema=schema)
 
 
 def _settings(settings: AgentSettings) -> dict[str, Any]:
@@ -264,6 +287,7 @@ def _settings(settings: AgentSettings) -> dict[str, Any]:
         "suggested_questions": list(settings.suggested_questions),
         "fallback_models": list(settings.fallback_models),
         "tone": settings.tone,
+        "response_format": _shown_format(settings.response_format),
         "retrieval": RetrievalBody(passages=settings.retrieval_passages, cut_off=settings.retrieval_cut_off),
     }
 

@@ -40,9 +40,11 @@ from contracts.http.openai import (
 from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.agent import SAMPLING
-from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
+from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.tool_call import Tool, ToolCall, ToolChoice
 from domains.conversational_ai.model.turn import Answer, Failure, OneOff, PastMessage, Wishes
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from domains.conversational_ai.ports.conversations import ConversationReading
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
@@ -97,6 +99,7 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
     agents: FromDishka[AgentReading],
     conversations: FromDishka[ConversationReading],
     handler: FromDishka[AskQuestionHandler],
+    schemas: FromDishka[AnswerSchemas],
 ) -> Response[Any]:
     """Ask an agent as OpenAI's clients ask a model: whole, or as chunks with `stream`.
 
@@ -104,6 +107,8 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
     """
     history, question, continuation = _messages(data.messages)
     wishes = replace(_wishes(data), continuation=continuation)
+    if wishes.answer_format is not None:
+        schemas.must_be_schema(wishes.answer_format)
     agent = await _agent(agents, principal, data.model)
     if data.conversation_id is not None:
         if data.tools or continuation:
@@ -158,6 +163,7 @@ def _wishes(data: ChatCompletionRequest) -> Wishes:
         end_user=data.user or None,
         stop=_stop(data.stop),
         answer_format=_answer_format(data.response_format),
+        plain_text=data.response_format is not None and data.response_format.type == "text",
         tools=_tools(data.tools or ()),
         tool_choice=_tool_choice(data),
         parallel_tool_calls=data.parallel_tool_calls if data.tools else None,
@@ -179,7 +185,7 @@ def _answer_format(asked: ResponseFormat | None) -> AnswerFormat | None:
     wanted = asked.json_schema
     if wanted is None:
         raise InvalidInput(FieldError("response_format.json_schema", "missing", "is required for type json_schema"))
-    return AnswerFormat(wanted.schema, _named(wanted.name, "response_format.json_schema.name"), wanted.description, wanted.strict)
+    return AnswerFormat(wanted.schema, wanted.name, wanted.description, wanted.strict)
 
 
 def _tools(offered: Sequence[OfferedTool]) -> tuple[Tool, ...]:
