@@ -32,6 +32,13 @@ _MOST_SECONDS = 24 * 3600
 _MOST_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 
 
+#: Where texts become vectors: in the process, or at a server that speaks the OpenAI embeddings API.
+LOCAL_EMBEDDINGS = "local"
+OPENAI_COMPATIBLE = "openai_compatible"
+_MOST_DIMENSIONS = 65_536  # of a vector in Qdrant
+_MOST_PASSAGES = 16
+
+
 class SettingsError(Exception):
     """One or more settings are wrong or missing; each line names one and says what to do."""
 
@@ -283,7 +290,18 @@ class Settings:
     model_circuit_window_seconds: float = _setting(_seconds, 30.0)
     model_circuit_pause_seconds: float = _setting(_seconds, 15.0)
 
+    embeddings_provider: str = _setting(_one_of(LOCAL_EMBEDDINGS, OPENAI_COMPATIBLE), LOCAL_EMBEDDINGS)
     embeddings_warm_up: bool = _setting(_switch, True)
+    embeddings_base_url: str | None = _setting(_url("http", "https"), None)
+    embeddings_api_key: str | None = _setting(_text, None, secret=True)
+    embeddings_model: str | None = _setting(_text, None)
+    embeddings_dimension: int | None = _setting(_whole(1, _MOST_DIMENSIONS), None)
+    embeddings_asks_for_dimension: bool = _setting(_switch, False)
+    embeddings_question_prefix: str = _setting(_text, "")
+    embeddings_passage_prefix: str = _setting(_text, "")
+    embeddings_batch: int = _setting(_whole(1, _MOST_PASSAGES, " (passages that are indexed in one go)"), _MOST_PASSAGES)
+    embeddings_seconds: float = _setting(_seconds, 20.0)
+    embeddings_retries: int = _setting(_number, 2)
 
     turn_seconds: float = _setting(_seconds, 120.0)
     turn_reservation_grace_seconds: float = _setting(_pause, 30.0)
@@ -398,7 +416,22 @@ def _cleartext_origins(settings: Settings) -> list[str]:
     return [o for o in settings.cors_origins if o.startswith("http://") and urlsplit(o).hostname not in _THIS_MACHINE]
 
 
+def _embeddings_lack(settings: Settings) -> list[str]:
+    needed = {"BASE_URL": settings.embeddings_base_url, "MODEL": settings.embeddings_model, "DIMENSION": settings.embeddings_dimension}
+    return [f"{PREFIX}EMBEDDINGS_{name}" for name, value in needed.items() if value is None]
+
+
 _RULES = (
+    _Rule(
+        ("embeddings_provider", "embeddings_base_url", "embeddings_model", "embeddings_dimension"),
+        lambda s: s.embeddings_provider == OPENAI_COMPATIBLE and bool(_embeddings_lack(s)),
+        lambda s: f"{OPENAI_COMPATIBLE} needs {' and '.join(_embeddings_lack(s))} too",
+    ),
+    _Rule(
+        ("embeddings_provider", "embeddings_base_url"),
+        lambda s: s.embeddings_provider == LOCAL_EMBEDDINGS and s.embeddings_base_url is not None,
+        lambda _: f"must be {OPENAI_COMPATIBLE} when LUNEO_EMBEDDINGS_BASE_URL is set: the local model uses no server",
+    ),
     _Rule(
         ("openai_base_url", "openai_models"),
         lambda s: bool(s.openai_models) and s.openai_base_url is None,

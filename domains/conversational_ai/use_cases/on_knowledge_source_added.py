@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from contracts.conversational_ai.events import KnowledgeSourceAdded, KnowledgeSourceOutdated, KnowledgeSourceReplaced
 from domains.conversational_ai.model.chunking import Chunk, chunks_of_document
 from domains.conversational_ai.model.knowledge_source import FileContent, KnowledgeSource, SourceContent, SourceStep, passages_of
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.passage import PlacedPassage
 from domains.conversational_ai.model.unreadable_file import UnreadableFile
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.document_parsing import DocumentParsing
@@ -81,7 +81,7 @@ class IndexSource:
             await self.index.upsert(system.tenant, await self.vectors.of_passages(batch))
             async with self.transactions(system) as tx:
                 source = await _current(tx, event)
-                await tx.passages.mark_indexed([p.id for p in batch], embedding_model=model)
+                await tx.passages.mark_indexed([p.passage.id for p in batch], embedding_model=model)
                 done, total = await tx.passages.count(source, embedding_model=model)
                 source.indexing(done=done, total=total, at=self.clock.now())
         async with self.transactions(system, completes=delivery) as tx:
@@ -125,7 +125,7 @@ class IndexSource:
             (await _current(tx, event)).reaches(SourceStep.CUTTING, at=self.clock.now())
         return await asyncio.to_thread(chunks_of_document, document)
 
-    async def _next(self, event: Content, system: Principal, model: str) -> list[Passage]:
+    async def _next(self, event: Content, system: Principal, model: str) -> list[PlacedPassage]:
         async with self.transactions(system) as tx:
             source = await _current(tx, event)
             return list(await tx.passages.next_to_index(source, embedding_model=model, limit=BATCH))
