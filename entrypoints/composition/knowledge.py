@@ -2,18 +2,24 @@
 
 from dishka import AnyOf, Provider, Scope, provide
 
+from adapters.clamav.clamd_file_scanning import ClamdFileScanning
 from adapters.documents.limits import ParsingLimits
 from adapters.documents.subprocess_parsing import SubprocessDocumentParsing
 from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
 from adapters.postgres.unit_of_work import UnitsOfWork
+from adapters.web_pages.address_guard import AddressGuard, SystemNames
+from adapters.web_pages.aiohttp_web_pages import PRODUCT, AiohttpWebPages, WebPageLimits
+from adapters.web_pages.public_addresses import is_public, is_public_or_private
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.document_parsing import DocumentParsing
+from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, PassageReading
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.retrieval import Retrieval
+from domains.conversational_ai.ports.web_pages import WebPages
 from domains.conversational_ai.use_cases.add_file_source import AddFileSourceHandler
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgentHandler
@@ -36,8 +42,10 @@ from domains.conversational_ai.use_cases.replace_source_content import ReplaceSo
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledgeHandler
+from domains.conversational_ai.use_cases.source_documents import SourceDocuments
 from domains.conversational_ai.use_cases.store_upload import UploadStorage
 from entrypoints.composition.foundation import PlatformDatabase
+from entrypoints.settings import Settings
 
 
 class KnowledgeProvider(Provider):
@@ -58,6 +66,7 @@ class KnowledgeProvider(Provider):
     search_knowledge = provide(SearchKnowledgeHandler)
     create_demo_agent = provide(CreateDemoAgentHandler)
     index_source = provide(IndexSource)
+    documents = provide(SourceDocuments)
     forget_source = provide(ForgetSource)
     forget_base = provide(ForgetKnowledgeBase)
     passage_vectors = provide(PassageVectors)
@@ -74,6 +83,18 @@ class KnowledgeProvider(Provider):
     def parsing(self) -> DocumentParsing:
         """What reads files."""
         return SubprocessDocumentParsing(ParsingLimits())
+
+    @provide
+    def web_pages(self, settings: Settings) -> WebPages:
+        """What fetches pages of the web."""
+        permits = is_public_or_private if settings.web_pages_allow_private else is_public
+        guard = AddressGuard(SystemNames(), frozenset(settings.web_pages_ports), permits)
+        return AiohttpWebPages(guard, agent=f"{PRODUCT} (+{settings.public_url})", limits=WebPageLimits())
+
+    @provide
+    def scanners(self, settings: Settings) -> FileScanners:
+        """What looks for malicious software, where a scanner is configured."""
+        return FileScanners(() if settings.clamd_url is None else (ClamdFileScanning(settings.clamd_url),))
 
     @provide
     def transactions(self, units: UnitsOfWork) -> AgentsAndKnowledgeTransactions:

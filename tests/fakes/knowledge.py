@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domains.conversational_ai.model.agent import Agent, AgentStatus, AgentVersion, SlugTaken
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import FileContent, KnowledgeSource, SourceContent
+from domains.conversational_ai.model.knowledge_source import KeptContent, KnowledgeSource, SourceContent, WebPageContent
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersionRow
 from domains.conversational_ai.ports.agents_and_knowledge import DeletedSource
@@ -133,6 +133,9 @@ class InMemoryKnowledgeSources:
     async def content(self, source: KnowledgeSource) -> SourceContent:
         return self.store.contents[self.tenant, source.id, source.content_version]
 
+    async def fetched(self, source: KnowledgeSource, content: WebPageContent) -> None:
+        self.store.contents[self.tenant, source.id, source.content_version] = content
+
     async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
         found = [s for s in self.store.sources.values() if s.knowledge_base_id == base_id and s.deleted_at is None]
         for source in found:
@@ -147,7 +150,7 @@ class InMemoryKnowledgeSources:
 
     async def uploads_before(self, source_id: UUID, version: int) -> Sequence[UUID]:
         found = [c for (_, i, v), c in self.store.contents.items() if i == source_id and v < version]
-        return [c.upload_id for c in found if isinstance(c, FileContent)]
+        return [c.upload_id for c in found if isinstance(c, KeptContent)]
 
     async def forget_before(self, source_id: UUID, version: int) -> None:
         for content in [k for k in self.store.contents if k[1] == source_id and k[2] < version]:

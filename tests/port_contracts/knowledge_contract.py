@@ -25,12 +25,23 @@ from contracts.conversational_ai.events import (
     KnowledgeSourceVersionRetired,
 )
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
-from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, SourceStatus, SourceStep, TextContent
+from domains.conversational_ai.model.knowledge_source import (
+    Pair,
+    QuestionsContent,
+    SourceContent,
+    SourceStatus,
+    SourceStep,
+    TextContent,
+    WebPageContent,
+)
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
 from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.model.unreadable_file import ScannedFile, UnreadableFile
+from domains.conversational_ai.model.unreadable_page import MissingPage, PageAway, RobotsRefusal
+from domains.conversational_ai.model.web_address import WebAddress
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
@@ -56,6 +67,7 @@ from domains.conversational_ai.use_cases.replace_source_content import ReplaceSo
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
+from domains.conversational_ai.use_cases.source_documents import SourceDocuments
 from domains.conversational_ai.use_cases.store_upload import Upload, UploadStorage
 from shared_kernel.errors import AlreadyDelivered, Conflict, InvalidInput, NotFound, Unavailable
 from shared_kernel.events import Delivery, Event
@@ -64,9 +76,11 @@ from shared_kernel.pagination import PageRequest
 from shared_kernel.principal import Principal
 from tests.fakes.document_parsing import InMemoryDocumentParsing
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.fakes.file_scanning import MALICIOUS, InMemoryFileScanning
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.passage_index import InMemoryPassageIndex
 from tests.fakes.text_analysis import InMemoryTextAnalysis
+from tests.fakes.web_pages import InMemoryWebPages
 
 CONSUMERS: Mapping[type[Event], str] = {
     KnowledgeSourceAdded: "conversational_ai.index_source",
@@ -173,12 +187,15 @@ class KnowledgeHouse:
         self.retrieval = RetrievePassages(self.vectors, self.index, knowledge)
         self.search = SearchKnowledgeHandler(knowledge, self.retrieval)
         self.demo = CreateDemoAgentHandler(transactions, quotas, MODELS, clock)
-        self.index_source = IndexSource(transactions, self.vectors, self.index, self.objects, self.parsing, clock)
         self.outdated, self.transactions, self.clock = outdated, transactions, clock
         self.forget_source = ForgetSource(transactions, self.index, self.objects)
         self.forget_old = ForgetOldContent(transactions, self.index, self.objects)
         self.forget_base = ForgetKnowledgeBase(transactions, self.index, self.objects)
         storage = UploadStorage(entitlements, self.objects)
+        self.pages, self.scanning = InMemoryWebPages(), InMemoryFileScanning()
+        scanners = FileScanners((self.scanning,))
+        self.documents = SourceDocuments(transactions, quotas, storage, self.objects, self.pages, scanners, self.parsing, clock)
+        self.index_source = IndexSource(transactions, self.vectors, self.index, self.objects, self.documents, clock)
         self.add_file = AddFileSourceHandler(storage, knowledge, self.add_source)
         self.rename = RenameKnowledgeSourceHandler(transactions, clock)
         self.replace = ReplaceSourceContentHandler(transactions, quotas, knowledge, storage, clock)
@@ -190,7 +207,7 @@ class KnowledgeHouse:
         vectors = PassageVectors(InMemoryEmbeddings(dimension=dimension), InMemoryTextAnalysis())
         self.retrieval = RetrievePassages(vectors, self.index, self.knowledge)
         self.search = SearchKnowledgeHandler(self.knowledge, self.retrieval)
-        self.index_source = IndexSource(self.transactions, vectors, self.index, self.objects, self.parsing, self.clock)
+        self.index_source = IndexSource(self.transactions, vectors, self.index, self.objects, self.documents, self.clock)
         return RenewOutdatedSourcesHandler(self.outdated, self.transactions, vectors, self.index, self.clock)
 
     async def agent(self, principal: Principal, name: str = "Helper", **command: Any) -> AgentRow:
@@ -924,3 +941,211 @@ class DocumentsContract:
         await house.work(principal)
         assert (await house.knowledge.source(principal, base.id, row.id)).status is SourceStatus.FAILED
         assert await house.found(principal, base.id, "price") == ["The old price is 49 euros."]
+
+
+PAGE = "https://shop.example/prices?token=secret"
+HTML = b"# Prices\n\nThe Pro plan costs 49 euros."
+
+
+def web_page(url: str = PAGE) -> WebPageContent:
+    return WebPageContent(new_id(), WebAddress.parse(url))
+
+
+class WebPagesContract:
+    async def test_a_page_is_fetched_in_the_background_and_found(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = HTML
+        row = await house.source(principal, base.id, web_page())
+        assert (row.kind, row.status, row.step, row.url, row.size_bytes) == ("web_page", SourceStatus.PENDING, SourceStep.STORED, PAGE, 0)
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [1, 0]
+        assert house.pages.fetched == 0
+        await house.work(principal)
+        row = await house.knowledge.source(principal, base.id, row.id)
+        assert (row.status, row.step, row.size_bytes) == (SourceStatus.READY, None, len(HTML))
+        assert await house.found(principal, base.id, "Pro plan") == [HTML.decode()]
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [1, len(HTML)]
+        assert "knowledge_source.fetched" in await house.notes(principal)
+        place: dict[str, Any] = {"knowledge_base_id": base.id, "source_id": row.id, "requested_by": principal}
+        assert (await house.read(GetSourceContent(start=0, end=8, **place))).text == "# Prices"
+        await house.delete_source(DeleteKnowledgeSource(**place))
+        await house.work(principal)
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [0, 0]
+        assert not house.objects.objects
+
+    async def test_a_page_without_a_name_takes_its_title_and_one_with_a_name_keeps_it(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = HTML
+        house.parsing.title = " Our\n prices "
+        names = ("shop.example/prices", "Price list")
+        rows = [
+            await house.add_source(AddKnowledgeSource(knowledge_base_id=base.id, name=name, content=web_page(), requested_by=principal))
+            for name in names
+        ]
+        await house.work(principal)
+        assert [(await house.knowledge.source(principal, base.id, r.id)).name for r in rows] == ["Our prices", "Price list"]
+
+    async def test_a_page_that_can_not_be_read_fails_at_once_and_says_why(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id, web_page())
+        await house.work(principal)
+        row = await house.knowledge.source(principal, base.id, row.id)
+        assert (row.status, row.step, row.error_code) == (SourceStatus.FAILED, SourceStep.FETCHING, "page_not_found")
+        assert (row.error, await house.due(principal)) == (MissingPage.words, [])
+        assert not house.objects.objects
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=row.id, requested_by=principal))
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [0, 0]
+
+    async def test_a_site_that_is_away_is_asked_again_and_in_the_end_given_up(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id, web_page())
+        house.pages.refuses = PageAway("shop.example does not answer")
+        with pytest.raises(PageAway) as error:
+            await house.work(principal)
+        shown = await house.knowledge.source(principal, base.id, row.id)
+        assert (shown.status, shown.error) == (SourceStatus.PROCESSING, "shop.example does not answer; it will be tried again")
+        await house.give_up(principal, error.value)
+        shown = await house.knowledge.source(principal, base.id, row.id)
+        assert (shown.status, shown.error_code) == (SourceStatus.FAILED, "page_unreachable")
+
+    async def test_a_worker_killed_while_it_fetches_or_reads_is_continued_and_the_page_counted_once(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = HTML
+        row = await house.source(principal, base.id, web_page())
+        house.pages.refuses = asyncio.CancelledError()
+        with pytest.raises(asyncio.CancelledError):
+            await house.work(principal)
+        house.pages.refuses, house.parsing.refuses = None, asyncio.CancelledError()
+        with pytest.raises(asyncio.CancelledError):
+            await house.work(principal)
+        house.parsing.refuses = None
+        await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, row.id)).status is SourceStatus.READY
+        assert house.pages.fetched == 2, "what was fetched and kept is not fetched again"
+        assert await house.used(principal, Metric.STORAGE_GB) == len(HTML)
+
+    async def test_a_page_deleted_while_it_is_fetched_leaves_nothing(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = HTML
+        row = await house.source(principal, base.id, web_page())
+
+        async def delete() -> None:
+            await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=row.id, requested_by=principal))
+
+        house.pages.meanwhile = delete
+        await house.work(principal)
+        await house.work(principal)
+        assert not house.objects.objects
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [0, 0]
+        assert await house.due(principal) == []
+
+    async def test_a_page_is_fetched_again_without_a_gap(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = b"The old price is 49 euros."
+        row = await house.source(principal, base.id, web_page())
+        await house.work(principal)
+        house.pages.pages[PAGE] = b"The new price is 59 euros, from May on."
+        again = ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=web_page(), requested_by=principal)
+        changed = await house.replace(again)
+        assert (changed.status, changed.size_bytes, changed.url) == (SourceStatus.PENDING, 0, PAGE)
+
+        async def old_is_found(_: int = 0) -> None:
+            assert await house.found(principal, base.id, "price") == ["The old price is 49 euros."]
+
+        await old_is_found()
+        house.index.after_upsert = old_is_found
+        await house.work(principal)
+        house.index.after_upsert = None
+        await house.work(principal)
+        assert await house.found(principal, base.id, "price") == ["The new price is 59 euros, from May on."]
+        assert await house.used(principal, Metric.STORAGE_GB) == 39
+        assert not any(b"old" in content for content in house.objects.objects.values())
+        house.pages.refuses = RobotsRefusal()
+        await house.replace(again)
+        await house.work(principal)
+        row = await house.knowledge.source(principal, base.id, row.id)
+        assert (row.status, row.error_code) == (SourceStatus.FAILED, "page_refused_by_robots")
+        assert await house.found(principal, base.id, "price") == ["The new price is 59 euros, from May on."]
+
+    async def test_a_page_replaced_while_it_is_fetched_is_not_kept(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = b"too late"
+        row = await house.source(principal, base.id, web_page())
+
+        async def replaced() -> None:
+            house.pages.meanwhile = None
+            await house.replace(
+                ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=TextContent("in time"), requested_by=principal)
+            )
+
+        house.pages.meanwhile = replaced
+        await house.work(principal)
+        await house.work(principal)
+        assert await house.found(principal, base.id, "time") == ["in time"]
+        assert await house.used(principal, Metric.STORAGE_GB) == 7
+        assert not house.objects.objects
+
+    async def test_a_page_larger_than_the_plan_takes_is_refused(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("free")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = b"x" * 5_000_001
+        row = await house.source(principal, base.id, web_page())
+        await house.work(principal)
+        row = await house.knowledge.source(principal, base.id, row.id)
+        assert (row.status, row.error_code) == (SourceStatus.FAILED, "page_too_large")
+
+    async def test_a_page_without_text_says_so(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = b" \n "
+        row = await house.source(principal, base.id, web_page())
+        await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, row.id)).error_code == "page_empty"
+
+
+class ScanningContract:
+    async def test_a_file_in_which_something_is_found_is_never_read_and_removed(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"text with " + MALICIOUS)
+        await house.work(principal)
+        row = await house.knowledge.source(principal, base.id, row.id)
+        assert (row.status, row.error_code, row.size_bytes) == (SourceStatus.FAILED, "file_infected", 0)
+        assert (house.parsing.read, house.objects.objects, await house.due(principal)) == (0, {}, [])
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [1, 0]
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=row.id, requested_by=principal))
+        assert [await house.used(principal, m) for m in (Metric.DOCUMENTS, Metric.STORAGE_GB)] == [0, 0]
+
+    async def test_while_the_scanner_is_away_a_file_waits_unread(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"text")
+        house.scanning.refuses = Unavailable("The scanner does not answer")
+        with pytest.raises(Unavailable):
+            await house.work(principal)
+        waiting = await house.knowledge.source(principal, base.id, row.id)
+        assert (waiting.status, waiting.error) == (SourceStatus.PROCESSING, "The scanner does not answer; it will be tried again")
+        assert house.parsing.read == 0
+        house.scanning.refuses = None
+        await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, row.id)).status is SourceStatus.READY
+
+    async def test_what_replaces_and_is_infected_leaves_the_old_one_found(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.file(principal, base.id, b"The price is 49 euros.")
+        await house.work(principal)
+        kept = dict(house.objects.objects)
+        content = upload(b"The price is " + MALICIOUS)
+        await house.replace(ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=content, requested_by=principal))
+        await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, row.id)).error_code == "file_infected"
+        assert await house.found(principal, base.id, "price") == ["The price is 49 euros."]
+        assert house.objects.objects == kept

@@ -65,9 +65,7 @@ _BASE_BY_ID: LiteralString = _BASE + " and b.id = %(id)s"
 _BASES: LiteralString = _BASE + " and (%(after)s::uuid is null or b.id < %(after)s) order by b.id desc limit %(limit)s"
 _SOURCES: LiteralString = """
 select s.id, s.knowledge_base_id, s.name, s.kind, s.language, s.status, s.step, s.error, s.error_code, s.passages_done, s.passages_total,
-       s.size_bytes,
-s.created_at,
-       s.updated_at, s.indexed_at
+       s.size_bytes, s.url, s.created_at, s.updated_at, s.indexed_at
   from conversational_ai.knowledge_bases b
   left join lateral (
     select * from conversational_ai.knowledge_sources s
@@ -278,6 +276,7 @@ def _source(row: Row) -> KnowledgeSourceRow:
         passages=row["passages_total"],
         passages_indexed=row["passages_done"],
         size_bytes=row["size_bytes"],
+        url=row["url"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         indexed_at=row["indexed_at"],

@@ -143,6 +143,7 @@ knowledge_sources = Table(
     Column("kind", Choice(SourceKind), nullable=False),
     Column("language", Choice(KnowledgeLanguage), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    Column("url", Text),
     Column("status", Choice(SourceStatus), nullable=False),
     Column("step", Choice(SourceStep), nullable=False),
     Column("error", Text),

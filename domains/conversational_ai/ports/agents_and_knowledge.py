@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domains.conversational_ai.model.agent import Agent, AgentVersion
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent
+from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent, WebPageContent
 from domains.conversational_ai.model.passage import Passage
 from shared_kernel.events import Delivery
 from shared_kernel.principal import Principal
@@ -92,12 +92,16 @@ class KnowledgeSources(Protocol):
         """Keep its new content beside those before it."""
         ...
 
+    async def fetched(self, source: KnowledgeSource, content: WebPageContent) -> None:
+        """Remember what the page of its current content turned out to be."""
+        ...
+
     async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
         """Delete every source of a base that is locked; return those that were not deleted before."""
         ...
 
     async def uploads_before(self, source_id: UUID, version: int) -> Sequence[UUID]:
-        """Return the ids of the files that the source's versions before that one were."""
+        """Return the ids of the files and pages that the source's versions before that one were."""
         ...
 
     async def forget_before(self, source_id: UUID, version: int) -> None:

@@ -1,5 +1,6 @@
 """Knowledge bases, sources and search."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -29,8 +30,9 @@ from contracts.http.conversational_ai import (
 )
 from contracts.http.conversations import LocatorBody
 from contracts.identity.permissions import Permission
-from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, TextContent
+from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, TextContent, WebPageContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage
+from domains.conversational_ai.model.web_address import WebAddress
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
 from domains.conversational_ai.use_cases.add_file_source import AddFileSource, AddFileSourceHandler
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSource, AddKnowledgeSourceHandler
@@ -48,6 +50,7 @@ from entrypoints.http.paging import page_request
 from entrypoints.http.routing import requires
 from entrypoints.http.uploads import UPLOAD, UploadForm, is_form
 from shared_kernel.errors import FieldError, InvalidInput
+from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 
 _TAGS = ["Knowledge"]
@@ -138,7 +141,10 @@ async def add_source(  # noqa: PLR0917 - Litestar calls it by name
     file_handler: FromDishka[AddFileSourceHandler],
     data: JSONBody[AddSourceBody | None] = None,
 ) -> KnowledgeSourceBody:
-    """Store a source: a text or pairs as JSON, or a file as a form. It is indexed in the background and searched once it is ready."""
+    """Store a source: a text, pairs or a page's address as JSON, or a file as a form.
+
+    It is fetched and indexed in the background, and searched once it is ready.
+    """
     if is_form(request.headers.get("content-type")):
         form = UploadForm(request)
         command = AddFileSource(
@@ -147,12 +153,13 @@ async def add_source(  # noqa: PLR0917 - Litestar calls it by name
         return _source(await file_handler(command))
     if data is None:
         raise _no_body()
+    content = _content(data)
     return _source(
         await handler(
             AddKnowledgeSource(
                 knowledge_base_id=knowledge_base_id,
-                name=data.name,
-                content=_content(data),
+                name=_name(data, content),
+                content=content,
                 language=None if data.language is UNSET else KnowledgeLanguage(data.language),
                 requested_by=principal,
             )
@@ -216,7 +223,10 @@ async def replace_source_content(  # noqa: PLR0917 - Litestar calls it by name
     handler: FromDishka[ReplaceSourceContentHandler],
     data: JSONBody[ReplaceContentBody | None] = None,
 ) -> KnowledgeSourceBody:
-    """Replace what a source says, by a text or pairs as JSON or a file as a form. What it said is found until the new is indexed."""
+    """Replace what a source says, by a text, pairs or a page's address as JSON, or a file as a form.
+
+    What it said is found until the new is indexed. A page is fetched again by its own address.
+    """
     content: SourceContent | Upload
     if is_form(request.headers.get("content-type")):
         content = await UploadForm(request).upload()
@@ -290,30 +300,50 @@ async def search_knowledge(
     )
 
 
+_CONTENT_OF_TYPE = {"text": "content", "qa": "pairs", "web_page": "url"}
+
+
 def _content(data: AddSourceBody) -> SourceContent:
-    """Return the content that `type` asks for. Raises `InvalidInput` when it is missing, or the other one is there too."""
-    if data.type == "text":
-        if data.pairs is not UNSET:
-            raise _misplaced("pairs", data.type)
-        if data.content is UNSET:
-            raise _missing("content", data.type)
-        return TextContent(data.content)
-    if data.content is not UNSET:
-        raise _misplaced("content", data.type)
-    if data.pairs is UNSET:
-        raise _missing("pairs", data.type)
-    return QuestionsContent(tuple(Pair(p.question, p.answer) for p in data.pairs))
+    """Return the content that `type` asks for. Raises `InvalidInput` when it is missing, or another is there too."""
+    wanted = _CONTENT_OF_TYPE[data.type]
+    given = _given(data)
+    for field in given:
+        if field != wanted:
+            raise InvalidInput(FieldError(field, "unexpected", f"does not belong to type {data.type}"))
+    if not given:
+        raise _missing(wanted, data.type)
+    return given[wanted]()
+
+
+def _name(data: AddSourceBody, content: SourceContent) -> str:
+    if data.name is not UNSET:
+        return data.name
+    if isinstance(content, WebPageContent):
+        return content.address.name
+    raise _missing("name", data.type)
 
 
 def _replacement(data: ReplaceContentBody) -> SourceContent:
-    """Return the content that is there. Raises `InvalidInput` for none or both."""
-    if data.content is not UNSET and data.pairs is not UNSET:
-        raise InvalidInput(FieldError("pairs", "unexpected", "does not go with content"))
-    if data.content is not UNSET:
-        return TextContent(data.content)
-    if data.pairs is UNSET:
-        raise InvalidInput(FieldError("content", "missing", "is required, or pairs"))
-    return QuestionsContent(tuple(Pair(p.question, p.answer) for p in data.pairs))
+    """Return the content that is there. Raises `InvalidInput` for none or several."""
+    given = _given(data)
+    if len(given) > 1:
+        first, second, *_ = given
+        raise InvalidInput(FieldError(second, "unexpected", f"does not go with {first}"))
+    for content in given.values():
+        return content()
+    raise InvalidInput(FieldError("content", "missing", "is required, or pairs, or url"))
+
+
+def _given(data: AddSourceBody | ReplaceContentBody) -> dict[str, Callable[[], SourceContent]]:
+    """Return what makes the content of each field that is there."""
+    found: dict[str, Callable[[], SourceContent]] = {}
+    if (text := data.content) is not UNSET:
+        found["content"] = lambda: TextContent(text)
+    if (pairs := data.pairs) is not UNSET:
+        found["pairs"] = lambda: QuestionsContent(tuple(Pair(p.question, p.answer) for p in pairs))
+    if (url := data.url) is not UNSET:
+        found["url"] = lambda: WebPageContent(new_id(), WebAddress.parse(url))
+    return found
 
 
 def _no_body() -> InvalidInput:
@@ -322,10 +352,6 @@ def _no_body() -> InvalidInput:
 
 def _missing(field: str, kind: str) -> InvalidInput:
     return InvalidInput(FieldError(field, "missing", f"is required for type {kind}"))
-
-
-def _misplaced(field: str, kind: str) -> InvalidInput:
-    return InvalidInput(FieldError(field, "unexpected", f"does not belong to type {kind}"))
 
 
 def _base_body(row: KnowledgeBaseRow) -> KnowledgeBaseBody:
@@ -361,6 +387,7 @@ def _source(row: KnowledgeSourceRow) -> KnowledgeSourceBody:
         passages=row.passages,
         passages_indexed=row.passages_indexed,
         size_bytes=row.size_bytes,
+        url=row.url,
         created_at=row.created_at,
         updated_at=row.updated_at,
         indexed_at=row.indexed_at,

@@ -27,6 +27,8 @@ from tests.port_contracts.knowledge_contract import (
     KnowledgeContract,
     KnowledgeHouse,
     MovableClock,
+    ScanningContract,
+    WebPagesContract,
 )
 
 
@@ -76,6 +78,12 @@ class TestKnowledge(KnowledgeContract): ...
 
 
 class TestDocuments(DocumentsContract): ...
+
+
+class TestWebPages(WebPagesContract): ...
+
+
+class TestScanning(ScanningContract): ...
 
 
 def test_all_pairs_of_one_source_together_have_a_limit() -> None:
