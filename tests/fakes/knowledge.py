@@ -176,12 +176,12 @@ class InMemoryPassages:
     async def write(self, passages: Sequence[Passage]) -> None:
         self.store.passages.update({(self.tenant, p.id): p for p in passages})
 
-    def _of(self, source: KnowledgeSource) -> list[Passage]:
-        found = [p for p in self.store.passages.values() if p.source_id == source.id and p.source_version == source.content_version]
+    def _of(self, source_id: UUID, version: int) -> list[Passage]:
+        found = [p for p in self.store.passages.values() if p.source_id == source_id and p.source_version == version]
         return sorted(found, key=lambda p: p.ordinal)
 
-    async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
-        found = self._of(source)
+    async def count(self, source_id: UUID, version: int, *, embedding_model: str) -> tuple[int, int]:
+        found = self._of(source_id, version)
         return sum(p.embedding_model == embedding_model for p in found), len(found)
 
     async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:
@@ -189,8 +189,8 @@ class InMemoryPassages:
             if passage.id in passage_ids:
                 self.store.passages[key] = replace(passage, embedding_model=embedding_model)
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
-        return [p for p in self._of(source) if p.embedding_model != embedding_model][:limit]
+    async def next_to_index(self, source_id: UUID, version: int, *, embedding_model: str, limit: int) -> Sequence[Passage]:
+        return [p for p in self._of(source_id, version) if p.embedding_model != embedding_model][:limit]
 
 
 @dataclass
@@ -359,7 +359,7 @@ class InMemoryOutdatedSources:
         found = [
             (owner, s.knowledge_base_id, s.id)
             for (owner, _), s in self.store.sources.items()
-            if s.status == "ready" and s.deleted_at is None and s.indexed_with != model
+            if s.status in {"ready", "failed"} and s.indexed_version and s.deleted_at is None and s.indexed_with != model
         ]
         return found[:limit]
 

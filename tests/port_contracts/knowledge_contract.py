@@ -915,6 +915,64 @@ class DocumentsContract:
         assert await house.found(principal, base.id, "price") == ["The new price is 59 euros."]
         assert await house.due(principal) == []
 
+    async def test_what_is_found_behind_new_content_that_failed_is_indexed_anew_by_another_model(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id, LONG)
+        await house.work(principal)
+        house.parsing.refuses = ScannedFile()
+        scan = upload(b"a scan")
+        await house.replace(ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=scan, requested_by=principal))
+        await house.work(principal)
+        failed = await house.knowledge.source(principal, base.id, row.id)
+        assert (failed.status, failed.error_code) == (SourceStatus.FAILED, "file_without_text")
+        renew = house.renewal(dimension=128)
+        assert await house.found(principal, base.id, "item 7") == []
+        while await renew():  # a database has other organisations too; once renewed, a source is not found again
+            pass
+        assert len(await house.due(principal)) == 1
+
+        async def die(upserts: int) -> None:
+            if upserts == len(house.index.upserts) == before + 2:
+                raise asyncio.CancelledError
+
+        before = len(house.index.upserts)
+        house.index.after_upsert = die
+        with pytest.raises(asyncio.CancelledError):
+            await house.work(principal)
+        house.index.after_upsert = None
+        await house.work(principal)
+        assert await house.due(principal) == []
+        assert len(await house.found(principal, base.id, "item 7", limit=50)) == 50
+        assert await house.index.count(principal.tenant) == len(LONG.pairs)
+        now = await house.knowledge.source(principal, base.id, row.id)
+        assert replace(now, updated_at=failed.updated_at) == failed, "the source goes on saying what became of its new content"
+        assert await renew() == 0
+        house.parsing.refuses = None
+        await house.replace(ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=CLOUDS, requested_by=principal))
+        await house.work(principal)
+        await house.work(principal)
+        assert await house.index.count(principal.tenant) == 2
+        assert (await house.knowledge.source(principal, base.id, row.id)).status is SourceStatus.READY
+
+    async def test_giving_up_what_is_behind_says_nothing_of_what_is_before(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id)
+        await house.work(principal)
+        house.parsing.refuses = ScannedFile()
+        scan, other = upload(b"a scan"), upload(b"text")
+        await house.replace(ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=scan, requested_by=principal))
+        await house.work(principal)
+        renew = house.renewal(dimension=128)
+        while await renew():
+            pass
+        [behind] = await house.due(principal)
+        await house.replace(ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=other, requested_by=principal))
+        assert isinstance(behind[1], KnowledgeSourceOutdated)
+        await house.index_source.give_up(behind[1], behind[0], None)
+        assert (await house.knowledge.source(principal, base.id, row.id)).status is SourceStatus.PENDING
+
     async def test_content_that_was_replaced_before_it_was_indexed_is_passed_over(self, house: KnowledgeHouse) -> None:
         principal = await house.open_account("pro")
         base = await house.base(principal)

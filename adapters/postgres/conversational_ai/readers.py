@@ -96,7 +96,8 @@ select p.id, p.source_id, s.name as title, p.text, p.locator, s.language
 
 _OUTDATED: LiteralString = """
 select organization_id, knowledge_base_id, id from conversational_ai.knowledge_sources
- where status = 'ready' and deleted_at is null and indexed_with is distinct from %(model)s order by id limit %(limit)s
+ where status in ('ready', 'failed') and indexed_version is not null and deleted_at is null and indexed_with is distinct from %(model)s
+ order by id limit %(limit)s
 """
 
 
@@ -107,7 +108,7 @@ class PostgresOutdatedSources:
         self._platform = platform
 
     async def find(self, *, model: str, limit: int) -> list[tuple[UUID, UUID, UUID]]:
-        """Return (organisation, knowledge base, source) of ready sources that were not indexed with `model`."""
+        """Select them past row-level security, which lets the platform see these alone."""
         rows = await self._platform.rows(Principal.system(None), _OUTDATED, {"model": model, "limit": limit})
         return [(row["organization_id"], row["knowledge_base_id"], row["id"]) for row in rows]
 

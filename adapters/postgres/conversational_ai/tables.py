@@ -177,7 +177,7 @@ Index(
     "ix_knowledge_sources_indexed_with",
     knowledge_sources.c.indexed_with,
     knowledge_sources.c.id,
-    postgresql_where=text("status = 'ready' and deleted_at is null"),
+    postgresql_where=text("status in ('ready', 'failed') and indexed_version is not null and deleted_at is null"),
 )
 
 source_contents = Table(

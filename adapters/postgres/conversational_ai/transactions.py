@@ -217,20 +217,18 @@ class PostgresPassages:
         """Insert them in one statement."""
         await self.scope.execute(_WRITE, (Jsonb([_passage_json(p) for p in passages]),))
 
-    async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
+    async def count(self, source_id: UUID, version: int, *, embedding_model: str) -> tuple[int, int]:
         """Count (indexed, all)."""
-        rows = await self.scope.execute(_COUNT, {"source": source.id, "version": source.content_version, "model": embedding_model})
+        rows = await self.scope.execute(_COUNT, {"source": source_id, "version": version, "model": embedding_model})
         return rows[0]["done"], rows[0]["total"]
 
     async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:
         """Update them in one statement."""
         await self.scope.execute(_MARK, (embedding_model, list(passage_ids)))
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
+    async def next_to_index(self, source_id: UUID, version: int, *, embedding_model: str, limit: int) -> Sequence[Passage]:
         """Select them by ordinal."""
-        rows = await self.scope.execute(
-            _NEXT, {"source": source.id, "version": source.content_version, "model": embedding_model, "limit": limit}
-        )
+        rows = await self.scope.execute(_NEXT, {"source": source_id, "version": version, "model": embedding_model, "limit": limit})
         return [_passage(row) for row in rows]
 
 

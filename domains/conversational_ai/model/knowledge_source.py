@@ -348,19 +348,22 @@ class KnowledgeSource(Aggregate):
         self.note(AuditNote(action="knowledge_source.indexed", after={"passages": passages, "content_version": self.content_version}))
 
     def renew(self, model: str, *, at: datetime) -> bool:
-        """Let the current content be indexed anew unless `model` made its vectors; return whether it will be.
+        """Let what is found be indexed anew unless `model` made its vectors; return whether it will be.
 
-        The old vectors can't be compared with anything any more, so nothing of it is found meanwhile.
+        The old vectors can't be compared with anything any more, so nothing of it is found meanwhile. Where newer content was given up,
+        the source goes on saying so, and what it did not replace is indexed anew behind it.
         """
-        if not self._is_found() or self.indexed_with == model:
+        outdated, before = self.indexed_version, self.indexed_with
+        if outdated is None or before == model or not self._is_settled():
             return False
-        self.status, self.step, self.error, self.error_code = SourceStatus.PENDING, SourceStep.STORED, None, None
+        if self._is_found():
+            self.status, self.step, self.error, self.error_code = SourceStatus.PENDING, SourceStep.STORED, None, None
+            self.indexed_version, self.passages_done = None, 0
+        else:
+            self.indexed_with = model
         self.updated_at = at
-        self.indexed_version, self.passages_done = None, 0
-        self.record(
-            KnowledgeSourceOutdated(source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version)
-        )
-        self.note(AuditNote(action="knowledge_source.renewed", before={"indexed_with": self.indexed_with}, after={"model": model}))
+        self.record(KnowledgeSourceOutdated(source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=outdated))
+        self.note(AuditNote(action="knowledge_source.renewed", before={"indexed_with": before}, after={"model": model}))
         return True
 
     def stumbled(self, reason: str, *, at: datetime) -> None:

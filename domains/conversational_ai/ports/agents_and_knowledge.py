@@ -124,16 +124,16 @@ class Passages(Protocol):
         """Keep new passages."""
         ...
 
-    async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
-        """Return how many passages of the source's current content are indexed with that model, and how many there are."""
+    async def count(self, source_id: UUID, version: int, *, embedding_model: str) -> tuple[int, int]:
+        """Return how many passages of that version of the source's content are indexed with that model, and how many there are."""
         ...
 
     async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:
         """Remember that these are in the index, embedded by that model."""
         ...
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
-        """Return the first passages of the source's current content that are not indexed with that model, in order."""
+    async def next_to_index(self, source_id: UUID, version: int, *, embedding_model: str, limit: int) -> Sequence[Passage]:
+        """Return the first passages of that version of the source's content that are not indexed with that model, in order."""
         ...
 
 

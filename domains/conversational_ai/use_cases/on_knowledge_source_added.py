@@ -12,7 +12,7 @@ from domains.conversational_ai.model.unreadable_file import Unreadable
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.object_store import ObjectStore, SourceObjects
 from domains.conversational_ai.ports.passage_index import PassageIndex
-from domains.conversational_ai.use_cases.current_content import Content, Overtaken, current
+from domains.conversational_ai.use_cases.current_content import Content, Overtaken, current, wanted
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.source_documents import SourceDocuments
 from shared_kernel.clock import Clock
@@ -41,6 +41,7 @@ class IndexSource:
         - Whoever continues after a kill begins with the first batch that was not kept; indexing a passage twice changes nothing.
         - The source is found, as ready, only when all of it is indexed; that, its event and the delivery's end are one transaction.
         - Until then what was found before its content was replaced is found. Content that is replaced meanwhile is left alone.
+        - Content that is found behind newer one that was given up is indexed anew without a word: the source is about the newer one.
         - A source or base that is deleted meanwhile stops the work, and what was indexed is taken out again.
         - What can't be read, or does not fit into the plan, fails at once: trying again would not help.
         - What else goes wrong is shown on the source and raised, so that the delivery is tried again, or given up.
@@ -74,20 +75,24 @@ class IndexSource:
         while batch := await self._next(event, system, model):
             await self.index.upsert(system.tenant, await self.vectors.of_passages(batch))
             async with self.transactions(system) as tx:
-                source = await current(tx, event)
+                source = await wanted(tx, event)
                 await tx.passages.mark_indexed([p.id for p in batch], embedding_model=model)
-                done, total = await tx.passages.count(source, embedding_model=model)
-                source.indexing(done=done, total=total, at=self.clock.now())
+                if source.content_version == event.content_version:
+                    done, total = await tx.passages.count(source.id, event.content_version, embedding_model=model)
+                    source.indexing(done=done, total=total, at=self.clock.now())
         async with self.transactions(system, completes=delivery) as tx:
-            source = await current(tx, event)
-            _, total = await tx.passages.count(source, embedding_model=model)
-            source.indexed(passages=total, model=model, at=self.clock.now())
+            source = await wanted(tx, event)
+            if source.content_version == event.content_version:
+                _, total = await tx.passages.count(source.id, event.content_version, embedding_model=model)
+                source.indexed(passages=total, model=model, at=self.clock.now())
 
     async def _cut(self, event: Content, system: Principal) -> None:
         """Write the passages unless an earlier attempt did."""
         async with self.transactions(system) as tx:
-            source = await current(tx, event)
-            done, total = await tx.passages.count(source, embedding_model=self.vectors.model)
+            source = await wanted(tx, event)
+            if source.content_version != event.content_version:  # found once already: its passages are there
+                return
+            done, total = await tx.passages.count(source.id, event.content_version, embedding_model=self.vectors.model)
             source.begin(at=self.clock.now())
             if total:
                 source.indexing(done=done, total=total, at=self.clock.now())
@@ -98,7 +103,7 @@ class IndexSource:
         chunks = await self._chunks(event, system, content)
         async with self.transactions(system) as tx:
             source = await current(tx, event)
-            done, total = await tx.passages.count(source, embedding_model=self.vectors.model)
+            done, total = await tx.passages.count(source.id, event.content_version, embedding_model=self.vectors.model)
             if not total:
                 passages = passages_of(source, chunks, new_id)
                 await tx.passages.write(passages)
@@ -113,8 +118,8 @@ class IndexSource:
 
     async def _next(self, event: Content, system: Principal, model: str) -> list[Passage]:
         async with self.transactions(system) as tx:
-            source = await current(tx, event)
-            return list(await tx.passages.next_to_index(source, embedding_model=model, limit=BATCH))
+            source = await wanted(tx, event)
+            return list(await tx.passages.next_to_index(source.id, event.content_version, embedding_model=model, limit=BATCH))
 
     async def _show(self, error: Exception, event: Content, system: Principal) -> None:
         try:
