@@ -279,6 +279,7 @@ class Settings:
     s3_region: str = _setting(_text, "us-east-1")
     s3_access_key_id: str | None = _setting(_text, None)
     s3_secret_access_key: str | None = _setting(_text, None, secret=True)
+    download_link_seconds: int = _setting(_whole(1, 7 * 24 * 3600, " (seconds in a week)"), 600)
 
     clamd_url: str | None = _setting(_clamd, None)
     web_pages_ports: tuple[int, ...] = _setting(_ports, (80, 443))

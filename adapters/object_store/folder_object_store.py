@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -26,7 +27,7 @@ class FolderObjectStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def put(self, key: ObjectKey, content: AsyncIterator[bytes]) -> int:
+    async def put(self, key: ObjectKey, content: AsyncIterator[bytes], *, saved_as: str | None = None) -> int:  # noqa: ARG002 - no links
         """Write beside, rename."""
         path = self._path(key)
         unfinished, file = await _told(self._begin)
@@ -62,6 +63,10 @@ class FolderObjectStore:
             return (await asyncio.to_thread(path.stat)).st_size if await asyncio.to_thread(path.is_file) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    async def link(self, key: ObjectKey, lifetime: timedelta) -> str | None:  # noqa: ARG002 - for nobody
+        """Return none: nobody else reaches the folder."""
+        return None
 
     async def delete(self, key: ObjectKey) -> None:
         """Unlink it."""

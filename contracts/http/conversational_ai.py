@@ -271,6 +271,13 @@ class SourceContentBody(Response, frozen=True):
     page: int | None
 
 
+class ContentLinkBody(Response, frozen=True):
+    """An address at which whoever has it can save what the source is made of, until `expires_at`."""
+
+    url: str
+    expires_at: datetime
+
+
 class KnowledgeSourceBody(Response, frozen=True):
     """A source. It is searched once it is `ready`; content that is replaced, until the new one is.
 

@@ -1,8 +1,11 @@
 """Agents and knowledge."""
 
+from datetime import timedelta
+
 from dishka import AnyOf, Provider, Scope, provide
 
 from adapters.clamav.clamd_file_scanning import ClamdFileScanning
+from adapters.crypto.hmac_download_links import HmacDownloadLinks
 from adapters.documents.limits import ParsingLimits
 from adapters.documents.subprocess_parsing import SubprocessDocumentParsing
 from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
@@ -15,6 +18,7 @@ from adapters.web_pages.public_addresses import is_public, is_public_or_private
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.document_parsing import DocumentParsing
+from domains.conversational_ai.ports.download_links import DownloadLinks
 from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, PassageReading
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
@@ -31,7 +35,9 @@ from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnow
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_agent import EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_download import GetDownloadHandler
 from domains.conversational_ai.use_cases.get_source_content import GetSourceContentHandler
+from domains.conversational_ai.use_cases.make_content_link import LinkLifetime, MakeContentLinkHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetOldContent, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
@@ -45,6 +51,8 @@ from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge
 from domains.conversational_ai.use_cases.source_documents import SourceDocuments
 from domains.conversational_ai.use_cases.store_upload import UploadStorage
 from entrypoints.composition.foundation import PlatformDatabase
+from entrypoints.http.app import API_BASE
+from entrypoints.http.conversational_ai.knowledge import DOWNLOADS
 from entrypoints.settings import Settings
 
 
@@ -77,12 +85,24 @@ class KnowledgeProvider(Provider):
     rename_source = provide(RenameKnowledgeSourceHandler)
     replace_content = provide(ReplaceSourceContentHandler)
     read_content = provide(GetSourceContentHandler)
+    make_link = provide(MakeContentLinkHandler)
+    download = provide(GetDownloadHandler)
     retrieval = provide(RetrievePassages, provides=Retrieval)
 
     @provide
     def parsing(self) -> DocumentParsing:
         """What reads files."""
         return SubprocessDocumentParsing(ParsingLimits())
+
+    @provide
+    def links(self, settings: Settings) -> DownloadLinks:
+        """Links to ourselves."""
+        return HmacDownloadLinks([key.encode() for key in settings.secret_key], settings.public_url + API_BASE + DOWNLOADS)
+
+    @provide
+    def link_lifetime(self, settings: Settings) -> LinkLifetime:
+        """How long they work."""
+        return LinkLifetime(timedelta(seconds=settings.download_link_seconds))
 
     @provide
     def web_pages(self, settings: Settings) -> WebPages:

@@ -22,6 +22,7 @@ CONTEXTS = {"identity", "billing", "conversational_ai", "governance", "system", 
 NO_SUCCESS = {
     "verify_email": "its example's token is unknown: the whole path is tested in tests/http/test_identity.py",
     "refresh": "same",
+    "download": "its example's token is nobody's: whoever has a genuine one is let in, which tests/http/test_documents.py shows",
 }
 ANSWERS_IN_TWO_FORMS = dict.fromkeys(("ask", "regenerate"), "as JSON (`TurnAnswer`) or as a stream of events, as the caller accepts")
 ENDS_THE_SESSION = {"log_out", "end_session", "switch_organization"}

@@ -1,6 +1,7 @@
 """Objects in a dictionary."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from domains.conversational_ai.ports.object_store import ObjectKey, whole
 from shared_kernel.errors import NotFound
@@ -14,7 +15,7 @@ class InMemoryObjectStore:
     def __init__(self) -> None:
         self.objects: dict[ObjectKey, bytes] = {}
 
-    async def put(self, key: ObjectKey, content: AsyncIterator[bytes]) -> int:
+    async def put(self, key: ObjectKey, content: AsyncIterator[bytes], *, saved_as: str | None = None) -> int:  # noqa: ARG002 - no links
         found = await whole(content)
         self.objects[key] = found
         return len(found)
@@ -26,6 +27,9 @@ class InMemoryObjectStore:
 
     async def size(self, key: ObjectKey) -> int | None:
         return len(self.objects[key]) if key in self.objects else None
+
+    async def link(self, key: ObjectKey, lifetime: timedelta) -> str | None:  # noqa: ARG002 - for nobody
+        return None
 
     async def delete(self, key: ObjectKey) -> None:
         self.objects.pop(key, None)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from adapters.crypto.hmac_download_links import HmacDownloadLinks
 from contracts.billing.commands import Quotas
 from contracts.billing.errors import QuotaExceeded
 from contracts.billing.metrics import Metric
@@ -41,8 +42,10 @@ from domains.conversational_ai.model.unreadable_page import MissingPage, PageAwa
 from domains.conversational_ai.model.web_address import WebAddress
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.ports.download_links import LinkExpired
 from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
+from domains.conversational_ai.ports.object_store import whole
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
 from domains.conversational_ai.use_cases.add_file_source import AddFileSource, AddFileSourceHandler, Described
@@ -56,7 +59,9 @@ from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnow
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_download import GetDownloadHandler
 from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler, NotReadYet
+from domains.conversational_ai.use_cases.make_content_link import ContentLink, LinkLifetime, MakeContentLink, MakeContentLinkHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetOldContent, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH, IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
@@ -200,6 +205,9 @@ class KnowledgeHouse:
         self.rename = RenameKnowledgeSourceHandler(transactions, clock)
         self.replace = ReplaceSourceContentHandler(transactions, quotas, knowledge, storage, clock)
         self.read = GetSourceContentHandler(knowledge, self.objects)
+        links, lifetime = HmacDownloadLinks([b"k" * 32], "https://luneo.example/downloads"), LinkLifetime(timedelta(minutes=10))
+        self.link = MakeContentLinkHandler(transactions, knowledge, self.objects, links, lifetime, clock)
+        self.download = GetDownloadHandler(links, knowledge, self.objects, clock)
 
     def renewal(self, dimension: int) -> RenewOutdatedSourcesHandler:
         """Become a version of the product whose vectors have another dimension, and an empty index; return its renewal."""
@@ -242,6 +250,13 @@ class KnowledgeHouse:
         return await self.add_file(
             AddFileSource(knowledge_base_id=base_id, upload=upload(content, name, announced), described=Described, requested_by=principal)
         )
+
+    async def saved(self, link: ContentLink) -> tuple[str, bytes]:
+        """Save what a link leads to; return its name and its bytes."""
+        opened = await self.download(link.url.rpartition("/")[2])
+        content = await whole(opened.content)
+        assert len(content) == opened.size_bytes
+        return opened.name, content
 
     async def give_up(self, principal: Principal, error: Exception | None) -> None:
         """Give up every source that is due to be indexed, as the last worker does."""
@@ -1166,6 +1181,61 @@ class WebPagesContract:
         row = await house.source(principal, base.id, web_page())
         await house.work(principal)
         assert (await house.knowledge.source(principal, base.id, row.id)).error_code == "page_empty"
+
+
+class LinksContract:
+    async def test_a_link_saves_what_the_source_is_made_of(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        house.pages.pages[PAGE] = HTML
+        file, page = await house.file(principal, base.id, b"text", "C:\\é\\Prix.md"), await house.source(principal, base.id, web_page())
+        text, pairs = await house.source(principal, base.id), await house.source(principal, base.id, LONG)
+        command = MakeContentLink(knowledge_base_id=base.id, source_id=page.id, requested_by=principal)
+        with pytest.raises(NotReadYet):
+            await house.link(command)
+        await house.work(principal)
+        for source, name, content in (
+            (file, "Prix.md", b"text"),
+            (page, "shop.example.html", HTML),
+            (text, "A source.md", CLOUDS.text.encode()),
+            (pairs, "A source.txt", LONG.text.encode()),
+        ):
+            assert await house.saved(await house.link(replace(command, source_id=source.id))) == (name, content)
+        assert (await house.notes(principal)).count("knowledge_source.linked") == 4
+
+    async def test_a_link_ends_with_its_time_its_file_and_its_source(self, house: KnowledgeHouse) -> None:
+        principal, stranger = await house.open_account("pro"), await house.open_account("pro")
+        base = await house.base(principal)
+        sources = [await house.file(principal, base.id, b"old"), await house.source(principal, base.id)]
+        commands = [MakeContentLink(knowledge_base_id=base.id, source_id=s.id, requested_by=principal) for s in sources]
+        await house.work(principal)
+        for wrong in (replace(commands[0], requested_by=stranger), replace(commands[0], source_id=new_id())):
+            with pytest.raises(NotFound):
+                await house.link(wrong)
+        old = await house.link(commands[0])
+        new = upload(b"new")
+        await house.replace(ReplaceSourceContent(knowledge_base_id=base.id, source_id=sources[0].id, content=new, requested_by=principal))
+        assert (await house.saved(old))[1] == b"old"
+        await house.work(principal)
+        await house.work(principal)
+        with pytest.raises(NotFound):
+            await house.saved(old)
+        links = [await house.link(command) for command in commands]
+        for source in sources:
+            await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=source.id, requested_by=principal))
+        for link in links:  # before anything of it was removed
+            with pytest.raises(NotFound):
+                await house.saved(link)
+
+    async def test_a_link_that_has_ended_says_so(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        source = await house.source(principal, base.id)
+        link = await house.link(MakeContentLink(knowledge_base_id=base.id, source_id=source.id, requested_by=principal))
+        house.clock.at = link.expires_at - timedelta(seconds=2)
+        await house.saved(link)
+        with pytest.raises(LinkExpired):
+            await house.saved(link)
 
 
 class ScanningContract:

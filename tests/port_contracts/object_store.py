@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
+import httpx
 import pytest
 
 from domains.conversational_ai.ports.object_store import ObjectKey, ObjectStore, pieces, whole
@@ -66,6 +68,21 @@ class ObjectStoreContract:
                 await store.put(key, broken())
         assert await store.size(fresh) is None
         assert await whole(await store.get(old)) == b"old"
+
+    async def test_a_link_leads_to_the_object_and_to_nothing_else(self, store: ObjectStore) -> None:
+        key = ObjectKey(new_id(), "linked")
+        await store.put(key, pieces(b"hello"), saved_as="prix d’été.pdf")
+        link = await store.link(key, timedelta(minutes=1))
+        if link is None:  # nobody else reaches it
+            return
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(link)
+            assert (answer.status_code, answer.content) == (200, b"hello")
+            assert answer.headers["content-type"] == "application/octet-stream"
+            assert answer.headers["content-disposition"].startswith("attachment; ")
+            assert "prix%20d%E2%80%99%C3%A9t%C3%A9.pdf" in answer.headers["content-disposition"]
+            await store.delete(key)
+            assert (await client.get(link)).status_code == 404
 
     async def test_deleting_removes_it_and_twice_is_fine(self, store: ObjectStore) -> None:
         key, other = ObjectKey(new_id(), "a"), ObjectKey(new_id(), "a")

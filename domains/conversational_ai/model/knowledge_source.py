@@ -170,6 +170,12 @@ class WebPageContent:
         """A web page."""
         return SourceKind.WEB_PAGE
 
+    @property
+    def file_name(self) -> str:
+        """What it is called as a file: its site's name, with the ending of its format."""
+        ending = {FileFormat.PDF: "pdf", FileFormat.TEXT: "txt", FileFormat.MARKDOWN: "md"}.get(self.format or FileFormat.WEB_PAGE, "html")
+        return f"{self.address.host}.{ending}"
+
 
 KeptContent = FileContent | WebPageContent
 """What is kept in the object store."""
@@ -383,6 +389,10 @@ class KnowledgeSource(Aggregate):
             )
         )
         self.note(AuditNote(action="knowledge_source.failed", after={"reason": reason}))
+
+    def linked(self, *, expires_at: datetime) -> None:
+        """Remember that somebody was given a link to what it is made of."""
+        self.note(AuditNote(action="knowledge_source.linked", after={"expires_at": expires_at.isoformat()}))
 
     def delete(self, *, at: datetime) -> None:
         """Delete the source: nothing of it is found from now on. Raises `NotFound` when it was deleted already."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -61,9 +62,10 @@ class SourceObjects:
 class ObjectStore(Protocol):
     """Keeps objects. Every method raises `Unavailable` when the store does not answer."""
 
-    async def put(self, key: ObjectKey, content: AsyncIterator[bytes]) -> int:
+    async def put(self, key: ObjectKey, content: AsyncIterator[bytes], *, saved_as: str | None = None) -> int:
         """Keep what `content` yields, in place of what was there; return its size in bytes.
 
+        `saved_as` is what a file is called that is saved through the store's own link; no browser shows what such a link leads to.
         Whoever reads sees the old object or the new one, whole. When `content` raises, that is raised and nothing is kept.
         """
         ...
@@ -74,6 +76,10 @@ class ObjectStore(Protocol):
 
     async def size(self, key: ObjectKey) -> int | None:
         """Return the object's size in bytes, or `None` when there is none."""
+        ...
+
+    async def link(self, key: ObjectKey, lifetime: timedelta) -> str | None:
+        """Return an address of the store at which whoever has it may save the object, or `None` for a store that nobody else reaches."""
         ...
 
     async def delete(self, key: ObjectKey) -> None:

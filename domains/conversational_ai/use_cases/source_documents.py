@@ -62,7 +62,7 @@ class SourceDocuments:
         await self._reach(SourceStep.FETCHING, event, system)
         page = await self.pages.fetch(content.address, most_bytes=await self.storage.most_bytes(system.tenant))
         fetched = replace(content, format=page.format, size_bytes=len(page.content))
-        await self.objects.put(kept.original(content.upload_id), pieces(page.content))
+        await self.objects.put(kept.original(content.upload_id), pieces(page.content), saved_as=fetched.file_name)
         try:
             async with self.transactions(system) as tx:
                 source, at = await current(tx, event), self.clock.now()

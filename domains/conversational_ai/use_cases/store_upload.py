@@ -52,7 +52,7 @@ class UploadStorage:
                 yield piece
 
         upload_id = new_id()
-        size = await self.objects.put(kept.original(upload_id), seen())
+        size = await self.objects.put(kept.original(upload_id), seen(), saved_as=upload.name)
         try:
             return FileContent(upload_id=upload_id, name=upload.name, format=inspection.format(upload.name), size_bytes=size)
         except BaseException:

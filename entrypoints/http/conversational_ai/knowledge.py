@@ -9,11 +9,13 @@ from dishka.integrations.litestar import inject
 from litestar import Request, Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 from msgspec import UNSET
 
 from contracts.http.conversational_ai import (
     AddSourceBody,
+    ContentLinkBody,
     CreateKnowledgeBaseBody,
     EditKnowledgeBaseBody,
     FoundPassageBody,
@@ -30,6 +32,7 @@ from contracts.http.conversational_ai import (
 )
 from contracts.http.conversations import LocatorBody
 from contracts.identity.permissions import Permission
+from domains.conversational_ai.model.attachment_name import attachment
 from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, TextContent, WebPageContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.model.web_address import WebAddress
@@ -40,20 +43,24 @@ from domains.conversational_ai.use_cases.create_knowledge_base import CreateKnow
 from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnowledgeBase, DeleteKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_download import GetDownloadHandler
 from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler
+from domains.conversational_ai.use_cases.make_content_link import MakeContentLink, MakeContentLinkHandler
 from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSource, RenameKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
 from domains.conversational_ai.use_cases.store_upload import Upload
 from entrypoints.http.etags import etag, expected_version
 from entrypoints.http.paging import page_request
-from entrypoints.http.routing import requires
+from entrypoints.http.routing import public, requires
 from entrypoints.http.uploads import UPLOAD, UploadForm, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 
 _TAGS = ["Knowledge"]
+_DOWNLOADED = "application/octet-stream"
+DOWNLOADS = "/downloads"
 
 
 @post("/knowledge-bases", status_code=201, opt=requires(Permission.KNOWLEDGE_MANAGE), tags=_TAGS)
@@ -258,6 +265,44 @@ async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
     return SourceContentBody(text=found.text, start=found.start, end=found.end, length=found.length, page=found.page)
 
 
+@post(
+    "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content-links",
+    status_code=201,
+    opt=requires(Permission.KNOWLEDGE_VIEW),
+    tags=_TAGS,
+)
+@inject
+async def make_content_link(
+    knowledge_base_id: FromPath[UUID],
+    source_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[MakeContentLinkHandler],
+) -> ContentLinkBody:
+    """Make a link at which the source's file, page or text can be saved for a while without a credential."""
+    made = await handler(MakeContentLink(knowledge_base_id=knowledge_base_id, source_id=source_id, requested_by=principal))
+    return ContentLinkBody(url=made.url, expires_at=made.expires_at)
+
+
+@get(
+    DOWNLOADS + "/{token:str}",
+    opt=public("the address itself is the credential: signed, of one file, for minutes"),
+    tags=_TAGS,
+    media_type=_DOWNLOADED,
+)
+@inject
+async def download(token: FromPath[str], handler: FromDishka[GetDownloadHandler]) -> Stream:
+    """Save what a link leads to. A link that has ended is answered with 410 `link_expired`, one that is none with 404."""
+    opened = await handler(token)
+    headers = {
+        "content-disposition": attachment(opened.name),
+        "content-length": str(opened.size_bytes),
+        "content-security-policy": "default-src 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+        "cache-control": "private, no-store",
+    }
+    return Stream(opened.content, media_type=_DOWNLOADED, headers=headers)
+
+
 @delete(
     "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}",
     status_code=204,
@@ -406,6 +451,8 @@ route_handlers: list[ControllerRouterHandler] = [
     rename_source,
     replace_source_content,
     get_source_content,
+    make_content_link,
+    download,
     delete_source,
     search_knowledge,
 ]

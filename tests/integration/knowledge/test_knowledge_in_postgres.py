@@ -18,6 +18,7 @@ from tests.port_contracts.knowledge_contract import (
     DocumentsContract,
     KnowledgeContract,
     KnowledgeHouse,
+    LinksContract,
     ScanningContract,
     WebPagesContract,
 )
@@ -35,6 +36,9 @@ class TestDocuments(DocumentsContract): ...
 
 
 class TestWebPages(WebPagesContract): ...
+
+
+class TestLinks(LinksContract): ...
 
 
 class TestScanning(ScanningContract): ...

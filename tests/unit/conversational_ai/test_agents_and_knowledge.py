@@ -26,6 +26,7 @@ from tests.port_contracts.knowledge_contract import (
     DocumentsContract,
     KnowledgeContract,
     KnowledgeHouse,
+    LinksContract,
     MovableClock,
     ScanningContract,
     WebPagesContract,
@@ -81,6 +82,9 @@ class TestDocuments(DocumentsContract): ...
 
 
 class TestWebPages(WebPagesContract): ...
+
+
+class TestLinks(LinksContract): ...
 
 
 class TestScanning(ScanningContract): ...
