@@ -6,9 +6,11 @@ act.
 """
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import IO
+from uuid import UUID
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
@@ -16,8 +18,10 @@ from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPRequestEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
+from contracts.billing.errors import QuotaExceeded
 from contracts.idempotency import IdempotentEffects, StoredAnswer
-from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, UPLOAD, is_form
+from domains.conversational_ai.use_cases.store_upload import file_too_large
+from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, MOST_BESIDE, UPLOAD, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
@@ -27,19 +31,38 @@ MAXIMUM_KEY_LENGTH = 255
 _FIRST_ERROR = 400
 _PIECE = 1_000_000
 _KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag"})
+UploadLimit = Callable[[UUID], Awaitable[int | None]]
+"""How many bytes a file of an organisation may have; `None` is as many as any may."""
 
 
 class _Refused(Exception):
     """The answer is an error: undo the effect, keep nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How many bytes a body may have, and, where that is the plan's word, its refusal.
+
+    Nobody may fill the memory, or the disk, with a body that would be refused: the framework's limit, and the use case's, come too late.
+    """
+
+    most: int
+    refusal: QuotaExceeded | None = None
+
+    def check(self, size: int) -> None:
+        """Raise for a body of `size` bytes that is too large."""
+        if size > self.most:
+            raise self.refusal or RequestEntityTooLarge(f"A body has at most {self.most} bytes")
+
+
 class Idempotency:
     """Litestar middleware; sits inside `AccessControl`, so it knows the principal."""
 
-    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects, maximum_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects, maximum_body_bytes: int, upload_limit: UploadLimit) -> None:
         self.app = app
         self._effects = effects
         self._maximum_body_bytes = maximum_body_bytes
+        self._upload_limit = upload_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request once per key."""
@@ -53,12 +76,24 @@ class Idempotency:
             return
         if scope["route_handler"].opt.get(KEY_OF_A_PERSON):
             principal = replace(principal, organization_id=None)
-        is_upload = scope["route_handler"].opt.get(UPLOAD) is not None and is_form(Headers.from_scope(scope).get("content-type"))
-        maximum = MAXIMUM_UPLOAD_BYTES if is_upload else self._maximum_body_bytes
+        limit = await self._limit(scope, principal)
         with SpooledTemporaryFile(max_size=self._maximum_body_bytes) as body:
-            digest = await _read(receive, body, path=scope["path"], maximum=maximum)
+            digest = await _read(receive, body, path=scope["path"], limit=limit)
             answer, replayed = await self._once(scope, principal, key, digest, body)
         await _send(send, answer, replayed=replayed)
+
+    async def _limit(self, scope: Scope, principal: Principal) -> "_Limit":
+        """Return how much of the body may be read. Raises at once when its sender announces more than the plan allows for a file."""
+        headers = Headers.from_scope(scope)
+        if scope["route_handler"].opt.get(UPLOAD) is None or not is_form(headers.get("content-type")):
+            return _Limit(self._maximum_body_bytes)
+        allowed = await self._upload_limit(principal.tenant)
+        if allowed is None:
+            return _Limit(MAXIMUM_UPLOAD_BYTES)
+        limit, announced = _Limit(allowed + MOST_BESIDE, file_too_large(allowed)), headers.get("content-length", "")
+        if announced.isdecimal():
+            limit.check(int(announced))
+        return limit
 
     async def _once(self, scope: Scope, principal: Principal, key: str, digest: bytes, body: IO[bytes]) -> tuple[list[Message], bool]:
         """Return the answer's messages, and whether they are a repetition."""
@@ -122,11 +157,8 @@ def request_digest(path: str, body: bytes) -> bytes:
     return hashlib.sha256(path.encode() + b"\0" + body).digest()
 
 
-async def _read(receive: Receive, body: IO[bytes], *, path: str, maximum: int) -> bytes:
-    """Put the whole body into `body` and return the request's digest.
-
-    The framework's own limit comes too late here: nobody may fill the memory, or the disk, with a body that it would refuse.
-    """
+async def _read(receive: Receive, body: IO[bytes], *, path: str, limit: _Limit) -> bytes:
+    """Put the whole body into `body` and return the request's digest."""
     digest, size = hashlib.sha256(path.encode() + b"\0"), 0
     while True:
         message = await receive()
@@ -134,8 +166,7 @@ async def _read(receive: Receive, body: IO[bytes], *, path: str, maximum: int) -
             raise ClientException("The client left before its request was whole")
         piece = message.get("body", b"")
         size += len(piece)
-        if size > maximum:
-            raise RequestEntityTooLarge(f"A body has at most {maximum} bytes")
+        limit.check(size)
         digest.update(piece)
         body.write(piece)
         if not message.get("more_body"):

@@ -187,7 +187,7 @@ def as_declared(route: Route, who: str, answer: httpx.Response, *, succeeded: bo
         expected = (401, "unauthenticated") if who == "anonymous" else (403, "permission_denied")
         return (status, answer.json()["code"]) == expected
     if route.name in NO_SUCCESS:
-        return status in {401, 422}
+        return status in {401, 404, 422}
     return status not in {401, 403} and status < 500 and (succeeded or answer.is_success)
 
 

@@ -113,6 +113,16 @@ async def test_a_refused_upload_is_not_read_to_its_end(site: Site) -> None:
     assert sent < 60_000_000
 
 
+async def test_nor_is_one_with_a_key(site: Site) -> None:
+    owner = await site.person(plan="free")
+    base = await base_of(owner)
+    answer = await upload(owner, base, b"x" * 6_000_000, headers={"idempotency-key": "one"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["metric"], problem["limit"]) == (402, "quota_exceeded", "upload_mb", 5)
+    just = await upload(owner, base, b"x" * 4_999_999, headers={"idempotency-key": "one"})
+    assert just.status_code == 202, "a refusal keeps no key"
+
+
 async def test_fifty_uploads_at_once_hold_the_limit(site: Site) -> None:
     owner = await site.person(plan="free")
     base = await base_of(owner)

@@ -39,7 +39,7 @@ class UploadStorage:
         """
         allowed = await self.most_bytes(kept.organization_id)
         if allowed is not None and (upload.announced_bytes or 0) > allowed:
-            raise _too_large(allowed)
+            raise file_too_large(allowed)
         inspection = FileInspection()
 
         async def seen() -> AsyncIterator[bytes]:
@@ -47,7 +47,7 @@ class UploadStorage:
             async for piece in upload.content:
                 size += len(piece)
                 if allowed is not None and size > allowed:
-                    raise _too_large(allowed)
+                    raise file_too_large(allowed)
                 inspection.see(piece)
                 yield piece
 
@@ -69,7 +69,8 @@ class UploadStorage:
         await self.objects.delete_below(kept.upload(upload_id))
 
 
-def _too_large(allowed: int) -> QuotaExceeded:
+def file_too_large(allowed: int) -> QuotaExceeded:
+    """Return the refusal of a file of more than `allowed` bytes."""
     limit = allowed // BYTES_PER_MEGABYTE
     return QuotaExceeded(
         f"The plan's limit of {limit} MB for one file is exceeded", metric=Metric.UPLOAD_MB.value, limit=limit, resets_at=None
