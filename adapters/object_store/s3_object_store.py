@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import obstore
@@ -17,6 +17,7 @@ from shared_kernel.identifiers import new_id
 
 T = TypeVar("T")
 _PIECE: Final = 5 * 1024 * 1024  # the least that S3 takes as a part of an upload
+_KEYS: Final = 1_000
 _MEDIA_TYPE: Final = "application/octet-stream"  # whatever it is: nothing that others sent is shown by a browser
 _RETRIES: Final = 2
 _TIMEOUT: Final = timedelta(seconds=30)
@@ -81,6 +82,15 @@ class S3ObjectStore:
     async def link(self, key: ObjectKey, lifetime: timedelta) -> str | None:
         """Sign a query for it (Signature Version 4)."""
         return await _answered(obstore.sign_async(self._store, "GET", str(key), lifetime))
+
+    async def older(self, before: datetime) -> AsyncIterator[ObjectKey]:
+        """List the bucket a page at a time. Uploads that were never finished are for a rule of the bucket: it does not list them."""
+        found = aiter(obstore.list(self._store, chunk_size=_KEYS))
+        while page := await _answered(anext(found, None)):
+            for entry in page:
+                key = ObjectKey.parse(entry["path"])
+                if key is not None and entry["last_modified"] < before:
+                    yield key
 
     async def delete(self, key: ObjectKey) -> None:
         """Delete it."""

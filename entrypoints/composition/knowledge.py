@@ -8,7 +8,12 @@ from adapters.clamav.clamd_file_scanning import ClamdFileScanning
 from adapters.crypto.hmac_download_links import HmacDownloadLinks
 from adapters.documents.limits import ParsingLimits
 from adapters.documents.subprocess_parsing import SubprocessDocumentParsing
-from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
+from adapters.postgres.conversational_ai.readers import (
+    PostgresAgentReading,
+    PostgresKnowledgeReading,
+    PostgresNamedUploads,
+    PostgresOutdatedSources,
+)
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
 from adapters.postgres.unit_of_work import UnitsOfWork
@@ -21,6 +26,7 @@ from domains.conversational_ai.ports.document_parsing import DocumentParsing
 from domains.conversational_ai.ports.download_links import DownloadLinks
 from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, PassageReading
+from domains.conversational_ai.ports.named_uploads import NamedUploads
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.ports.web_pages import WebPages
@@ -50,6 +56,7 @@ from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHan
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledgeHandler
 from domains.conversational_ai.use_cases.source_documents import SourceDocuments
 from domains.conversational_ai.use_cases.store_upload import UploadStorage
+from domains.conversational_ai.use_cases.sweep_orphan_objects import SweepOrphanObjectsHandler
 from entrypoints.composition.foundation import PlatformDatabase
 from entrypoints.http.app import API_BASE
 from entrypoints.http.conversational_ai.knowledge import DOWNLOADS
@@ -82,6 +89,7 @@ class KnowledgeProvider(Provider):
     forget_old_content = provide(ForgetOldContent)
     add_file = provide(AddFileSourceHandler)
     upload_storage = provide(UploadStorage)
+    sweep_orphans = provide(SweepOrphanObjectsHandler)
     rename_source = provide(RenameKnowledgeSourceHandler)
     replace_content = provide(ReplaceSourceContentHandler)
     read_content = provide(GetSourceContentHandler)
@@ -120,6 +128,11 @@ class KnowledgeProvider(Provider):
     def transactions(self, units: UnitsOfWork) -> AgentsAndKnowledgeTransactions:
         """Units of work that see agents and knowledge."""
         return PostgresAgentsAndKnowledgeTransactions(units)
+
+    @provide
+    def named_uploads(self, database: Database) -> NamedUploads:
+        """Which files sources name."""
+        return PostgresNamedUploads(database)
 
     @provide
     def outdated(self, platform: PlatformDatabase) -> OutdatedSources:

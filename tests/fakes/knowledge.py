@@ -364,6 +364,17 @@ class InMemoryOutdatedSources:
         return found[:limit]
 
 
+@dataclass
+class InMemoryNamedUploads:
+    """Implements `NamedUploads`."""
+
+    store: KnowledgeStore
+
+    async def named(self, organization_id: UUID, *, source_ids: Collection[UUID], upload_ids: Collection[UUID]) -> set[UUID]:
+        contents = [c for (owner, source, _), c in self.store.contents.items() if owner == organization_id and source in source_ids]
+        return {c.upload_id for c in contents if isinstance(c, KeptContent)} & set(upload_ids)
+
+
 def _parsed(cursor: str, parse: type[T]) -> T:
     try:
         return parse(cursor)  # type: ignore[call-arg]

@@ -45,7 +45,8 @@ from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowle
 from domains.conversational_ai.ports.download_links import LinkExpired
 from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
-from domains.conversational_ai.ports.object_store import whole
+from domains.conversational_ai.ports.named_uploads import NamedUploads
+from domains.conversational_ai.ports.object_store import ObjectKey, SourceObjects, pieces, whole
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.passage_index import PassageIndex, PassageMatch, PassageVector
 from domains.conversational_ai.use_cases.add_file_source import AddFileSource, AddFileSourceHandler, Described
@@ -74,6 +75,7 @@ from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, R
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
 from domains.conversational_ai.use_cases.source_documents import SourceDocuments
 from domains.conversational_ai.use_cases.store_upload import Upload, UploadStorage
+from domains.conversational_ai.use_cases.sweep_orphan_objects import LEAST_AGE, SweepOrphanObjectsHandler
 from shared_kernel.errors import AlreadyDelivered, Conflict, InvalidInput, NotFound, Unavailable
 from shared_kernel.events import Delivery, Event
 from shared_kernel.identifiers import new_id
@@ -164,6 +166,7 @@ class KnowledgeHouse:
         agents: AgentReading,
         knowledge: KnowledgeReading,
         outdated: OutdatedSources,
+        uploads: NamedUploads,
         index: PassageIndex,
         open_account: Callable[[str], Awaitable[Principal]],
         used: Callable[[Principal, Metric], Awaitable[int]],
@@ -206,6 +209,7 @@ class KnowledgeHouse:
         self.replace = ReplaceSourceContentHandler(transactions, quotas, knowledge, storage, clock)
         self.read = GetSourceContentHandler(knowledge, self.objects)
         links, lifetime = HmacDownloadLinks([b"k" * 32], "https://luneo.example/downloads"), LinkLifetime(timedelta(minutes=10))
+        self.sweep = SweepOrphanObjectsHandler(self.objects, uploads, clock)
         self.link = MakeContentLinkHandler(transactions, knowledge, self.objects, links, lifetime, clock)
         self.download = GetDownloadHandler(links, knowledge, self.objects, clock)
 
@@ -1236,6 +1240,54 @@ class LinksContract:
         await house.saved(link)
         with pytest.raises(LinkExpired):
             await house.saved(link)
+
+
+class SweepContract:
+    async def test_files_that_no_source_names_are_removed_when_they_are_old(self, house: KnowledgeHouse) -> None:
+        principal, other = await house.open_account("pro"), await house.open_account("pro")
+        base, theirs = await house.base(principal), await house.base(other)
+        house.pages.pages[PAGE] = HTML
+        kept = [await house.file(principal, base.id, b"kept"), await house.source(principal, base.id, web_page())]
+        await house.file(other, theirs.id, b"kept too")
+        replaced = await house.file(principal, base.id, b"found now")
+        for who in (principal, other):
+            await house.work(who)
+        await house.replace(  # both files are wanted until the new one is found
+            ReplaceSourceContent(knowledge_base_id=base.id, source_id=replaced.id, content=upload(b"found soon"), requested_by=principal)
+        )
+        gone = await house.file(principal, base.id, b"on its way out")
+        await house.delete_source(DeleteKnowledgeSource(knowledge_base_id=base.id, source_id=gone.id, requested_by=principal))
+        wanted = dict(house.objects.objects)
+        orphans = [
+            SourceObjects(principal.tenant, base.id, kept[0].id).original(new_id()),  # an upload whose source was never kept
+            SourceObjects(principal.tenant, base.id, new_id()).original(new_id()),
+            SourceObjects(new_id(), base.id, kept[0].id).original(new_id()),  # an organisation that there is not
+        ]
+        orphans += [SourceObjects(other.tenant, base.id, kept[0].id).original(_upload_of(wanted, kept[0].id))]  # named, by somebody else
+        elsewhere = [ObjectKey(principal.tenant, "exports/1"), ObjectKey(principal.tenant, "knowledge/a/b/c/d")]
+        for key in (*orphans, *elsewhere):
+            await house.objects.put(key, pieces(b"x"))
+        house.clock.at = datetime.now(UTC) + LEAST_AGE - timedelta(minutes=5)
+        assert await house.sweep() == 0
+        house.clock.at = datetime.now(UTC) + LEAST_AGE + timedelta(minutes=5)
+        assert await house.sweep() == len(orphans)
+        assert house.objects.objects == {**wanted, **dict.fromkeys(elsewhere, b"x")}
+        await house.work(principal)
+        assert (await house.knowledge.source(principal, base.id, replaced.id)).status is SourceStatus.READY
+
+    async def test_many_are_swept_in_batches(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        await house.file(principal, base.id, b"kept")
+        for _ in range(1_203):
+            await house.objects.put(SourceObjects(principal.tenant, base.id, new_id()).original(new_id()), pieces(b"x"))
+        house.clock.at = datetime.now(UTC) + LEAST_AGE + timedelta(minutes=5)
+        assert await house.sweep() == 1_203
+        assert list(house.objects.objects.values()) == [b"kept"]
+
+
+def _upload_of(objects: Mapping[ObjectKey, bytes], source_id: UUID) -> UUID:
+    return next(found[1] for key in objects if (found := SourceObjects.of(key)) and found[0].source_id == source_id)
 
 
 class ScanningContract:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -107,6 +107,14 @@ class ObjectStoreContract:
         await store.delete_below(ObjectKey(mine, "nothing"))
         assert [await store.size(key) for key in below] == [None] * 3
         assert [await store.size(key) for key in stays] == [1] * 3
+
+    async def test_what_is_older_is_listed_whosever_it_is(self, store: ObjectStore) -> None:
+        keys = {ObjectKey(new_id(), f"knowledge/{i}/original") for i in range(3)}
+        for key in keys:
+            await store.put(key, pieces(b"x"))
+        now = datetime.now(UTC)
+        assert not keys & {key async for key in store.older(now - timedelta(hours=1))}
+        assert keys <= {key async for key in store.older(now + timedelta(hours=1))}
 
     async def test_the_last_of_two_at_once_wins_whole(self, store: ObjectStore) -> None:
         key = ObjectKey(new_id(), "raced")

@@ -94,6 +94,10 @@ select p.id, p.source_id, s.name as title, p.text, p.locator, s.language
 """
 
 
+_NAMED: LiteralString = """
+select coalesce(content -> 'file', content -> 'web_page') ->> 'upload_id' as upload_id from conversational_ai.source_contents
+ where organization_id = %(organization)s and source_id = any(%(sources)s) and content ?| array['file', 'web_page']
+"""
 _OUTDATED: LiteralString = """
 select organization_id, knowledge_base_id, id from conversational_ai.knowledge_sources
  where status in ('ready', 'failed') and indexed_version is not null and deleted_at is null and indexed_with is distinct from %(model)s
@@ -111,6 +115,18 @@ class PostgresOutdatedSources:
         """Select them past row-level security, which lets the platform see these alone."""
         rows = await self._platform.rows(Principal.system(None), _OUTDATED, {"model": model, "limit": limit})
         return [(row["organization_id"], row["knowledge_base_id"], row["id"]) for row in rows]
+
+
+class PostgresNamedUploads:
+    """`NamedUploads`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def named(self, organization_id: UUID, *, source_ids: Collection[UUID], upload_ids: Collection[UUID]) -> set[UUID]:
+        """Select what the sources name, by their ids."""
+        rows = await self._database.rows(tenant(organization_id), _NAMED, {"organization": organization_id, "sources": list(source_ids)})
+        return {UUID(row["upload_id"]) for row in rows} & set(upload_ids)
 
 
 class PostgresAgentReading:

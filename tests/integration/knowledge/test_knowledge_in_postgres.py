@@ -20,6 +20,7 @@ from tests.port_contracts.knowledge_contract import (
     KnowledgeHouse,
     LinksContract,
     ScanningContract,
+    SweepContract,
     WebPagesContract,
 )
 
@@ -39,6 +40,9 @@ class TestWebPages(WebPagesContract): ...
 
 
 class TestLinks(LinksContract): ...
+
+
+class TestSweep(SweepContract): ...
 
 
 class TestScanning(ScanningContract): ...

@@ -16,6 +16,7 @@ from tests.fakes.knowledge import (
     InMemoryAgentReading,
     InMemoryAgentsAndKnowledgeTransactions,
     InMemoryKnowledgeReading,
+    InMemoryNamedUploads,
     InMemoryOutdatedSources,
     KnowledgeStore,
 )
@@ -29,6 +30,7 @@ from tests.port_contracts.knowledge_contract import (
     LinksContract,
     MovableClock,
     ScanningContract,
+    SweepContract,
     WebPagesContract,
 )
 
@@ -63,6 +65,7 @@ def house() -> KnowledgeHouse:
         agents=InMemoryAgentReading(store),
         knowledge=InMemoryKnowledgeReading(store),
         outdated=InMemoryOutdatedSources(store),
+        uploads=InMemoryNamedUploads(store),
         index=InMemoryPassageIndex(),
         open_account=open_account,
         used=used,
@@ -85,6 +88,9 @@ class TestWebPages(WebPagesContract): ...
 
 
 class TestLinks(LinksContract): ...
+
+
+class TestSweep(SweepContract): ...
 
 
 class TestScanning(ScanningContract): ...
