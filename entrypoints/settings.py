@@ -162,6 +162,13 @@ def _list(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _ports(value: str) -> tuple[int, ...]:
+    ports = tuple(_port(part) for part in _list(value))
+    if not ports:
+        raise ValueError("must name at least one port")
+    return ports
+
+
 def _origins(value: str) -> tuple[str, ...]:
     origins = _list(value)
     for origin in origins:
@@ -190,6 +197,16 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return value.rstrip("/") if parts.scheme.startswith("http") else value
 
     return parse
+
+
+def _clamd(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
+        return value
+    try:
+        return _url("tcp")(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or unix:///path/of/the/socket") from None
 
 
 _MODELS_EXAMPLE = '[{"name": "gpt-4o-mini", "price_in": 0.15, "price_out": 0.60, "currency": "USD"}]'
@@ -269,6 +286,11 @@ class Settings:
     s3_region: str = _setting(_text, "us-east-1")
     s3_access_key_id: str | None = _setting(_text, None)
     s3_secret_access_key: str | None = _setting(_text, None, secret=True)
+    download_link_seconds: int = _setting(_whole(1, 7 * 24 * 3600, " (seconds in a week)"), 600)
+
+    clamd_url: str | None = _setting(_clamd, None)
+    web_pages_ports: tuple[int, ...] = _setting(_ports, (80, 443))
+    web_pages_allow_private: bool = _setting(_switch, False)
 
     secret_key: tuple[str, ...] = _setting(_keys, secret=True)
     access_token_seconds: int = _setting(_lifetime, 15 * 60)
@@ -456,6 +478,11 @@ _RULES = (
         ("s3_secret_access_key", "s3_access_key_id"),
         lambda s: (s.s3_secret_access_key is None) != (s.s3_access_key_id is None),
         lambda _: "goes with LUNEO_S3_ACCESS_KEY_ID: set both or neither",
+    ),
+    _Rule(
+        ("web_pages_allow_private", "mode"),
+        lambda s: not s.development and s.web_pages_allow_private,
+        lambda _: "production refuses to fetch pages of this machine and its network for whoever asks",
     ),
     _Rule(
         ("secret_key", "mode"),

@@ -354,15 +354,17 @@ class PairBody(Request, frozen=True):
 class AddSourceBody(Request, frozen=True):
     """A new source, named in 2–200 characters.
 
-    `text` has `content` (at most 100,000 characters); `qa` has `pairs` (1–1,000). Without `language` it is in the base's.
+    `text` has `content` (at most 100,000 characters); `qa` has `pairs` (1–1,000); `web_page` has `url`, the address of one public page,
+    and without a `name` it is named for the page's title. Without `language` it is in the base's.
     """
 
     EXAMPLE: ClassVar[Example] = {"type": "text", "name": "Prices", "content": "The Pro plan costs 49 euros each month.", "language": "en"}
 
-    type: Literal["text", "qa"]
-    name: str
+    type: Literal["text", "qa", "web_page"]
+    name: str | UnsetType = UNSET
     content: str | UnsetType = UNSET
     pairs: list[PairBody] | UnsetType = UNSET
+    url: str | UnsetType = UNSET
     language: KnowledgeLanguageCode | UnsetType = UNSET
 
 
@@ -375,12 +377,16 @@ class RenameSourceBody(Request, frozen=True):
 
 
 class ReplaceContentBody(Request, frozen=True):
-    """What a source says from now on: either `content`, a text (at most 100,000 characters), or `pairs` (1–1,000)."""
+    """What a source says from now on: `content`, a text (at most 100,000 characters), or `pairs` (1–1,000), or the page at `url`.
+
+    The `url` that it has already has its page fetched again.
+    """
 
     EXAMPLE: ClassVar[Example] = {"content": "The Pro plan costs 59 euros each month."}
 
     content: str | UnsetType = UNSET
     pairs: list[PairBody] | UnsetType = UNSET
+    url: str | UnsetType = UNSET
 
 
 class SourceContentBody(Response, frozen=True):
@@ -398,11 +404,21 @@ class SourceContentBody(Response, frozen=True):
     page: int | None
 
 
+class ContentLinkBody(Response, frozen=True):
+    """An address at which whoever has it can save what the source is made of, until `expires_at`."""
+
+    EXAMPLE: ClassVar[Example] = {"url": "https://luneo.example/api/v1/downloads/eyJv"}
+
+    url: str
+    expires_at: datetime
+
+
 class KnowledgeSourceBody(Response, frozen=True):
     """A source. It is searched once it is `ready`; content that is replaced, until the new one is.
 
-    `status` is `pending`, `processing`, `ready` or `failed`; `step` is `stored`, `parsing`, `cutting`, `indexing`, or null when ready.
-    `error` says why it failed, or what is being tried again; `error_code` tells programs why a file can't be read; `progress` is 0–100.
+    `type` is `text`, `qa`, `file` or `web_page`, which has a `url`. `status` is `pending`, `processing`, `ready` or `failed`; `step` is
+    `stored`, `fetching`, `parsing`, `cutting`, `indexing`, or null when ready. `error` says why it failed, or what is being tried again;
+    `error_code` tells programs why it failed; `progress` is 0–100; `size_bytes` is 0 until a page was fetched.
     """
 
     EXAMPLE: ClassVar[Example] = {
@@ -432,6 +448,7 @@ class KnowledgeSourceBody(Response, frozen=True):
     passages: int
     passages_indexed: int
     size_bytes: int
+    url: str | None
     created_at: datetime
     updated_at: datetime
     indexed_at: datetime | None

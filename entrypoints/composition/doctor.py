@@ -7,6 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from adapters.clamav.clamd_file_scanning import ClamdFileScanning
 from adapters.embeddings.openai_compatible import OpenAICompatibleEmbeddings
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.mail.smtp_mailer import SmtpMailer
@@ -58,6 +59,8 @@ async def examine(settings: Settings, *, of_demo: bool = False) -> list[Finding]
         checks.append(("Mail server", lambda: _mail(settings, smtp_url)))
     if (bucket := s3_bucket(settings)) is not None:
         checks.append(("Object store", lambda: _bucket(bucket)))
+    if (clamd_url := settings.clamd_url) is not None:
+        checks.append(("Virus scanner", lambda: _scanner(clamd_url)))
     return list(await asyncio.gather(*(_checked(name, check) for name, check in checks)))
 
 
@@ -140,6 +143,14 @@ async def _bucket(bucket: S3Bucket) -> str:
     except LuneoError as error:
         raise OSError(f"bucket {bucket.name}: {error}: correct LUNEO_S3_BUCKET, its endpoint, region and keys") from error
     return "answers (not checked: that it may be written)"
+
+
+async def _scanner(url: str) -> str:
+    try:
+        await ClamdFileScanning(url, seconds=_SECONDS).check()
+    except LuneoError as error:
+        raise OSError(f"{url}: {error}: is clamd running there, and is LUNEO_CLAMD_URL right?") from error
+    return "answers (not checked: that its signatures are of today, and its StreamMaxLength)"
 
 
 async def _mail(settings: Settings, url: str) -> str:

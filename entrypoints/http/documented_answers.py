@@ -27,6 +27,7 @@ _ERRORS: Final[dict[str, tuple[str, str, str, str, str]]] = {
     "403": ("PermissionDenied", "The caller may not do this", "permission_denied", "You may not do this", "It needs agents:edit"),
     "404": ("NotFound", "There is no such object for the caller", "not_found", "There is no such object", ""),
     "409": ("Conflict", "It does not fit the present state", "conflict", "Somebody changed this in between", "Read it again"),
+    "410": ("Gone", "It was there, and is no more", "link_expired", "This link has expired", "Ask for a new one"),
     "413": ("TooLarge", "The body is too large", "too_large", "The request is too large", "A body has at most 2000000 bytes"),
     "415": ("UnsupportedMediaType", "The body is of another kind", "unsupported_media_type", "", "Send the body as application/json"),
     "422": (

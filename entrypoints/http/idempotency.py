@@ -7,9 +7,11 @@ act.
 """
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import IO
+from uuid import UUID
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
@@ -17,8 +19,10 @@ from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPRequestEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
+from contracts.billing.errors import QuotaExceeded
 from contracts.idempotency import IdempotentEffects, StoredAnswer
-from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, UPLOAD, boundary_of, is_form
+from domains.conversational_ai.use_cases.store_upload import file_too_large
+from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, MOST_BESIDE, UPLOAD, boundary_of, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
@@ -29,19 +33,38 @@ MAXIMUM_KEY_LENGTH = 255
 _FIRST_ERROR = 400
 _PIECE = 1_000_000
 _KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag"})
+UploadLimit = Callable[[UUID], Awaitable[int | None]]
+"""How many bytes a file of an organisation may have; `None` is as many as any may."""
 
 
 class _Refused(Exception):
     """The answer is an error: undo the effect, keep nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How many bytes a body may have, and, where that is the plan's word, its refusal.
+
+    Nobody may fill the memory, or the disk, with a body that would be refused: the framework's limit, and the use case's, come too late.
+    """
+
+    most: int
+    refusal: QuotaExceeded | None = None
+
+    def check(self, size: int) -> None:
+        """Raise for a body of `size` bytes that is too large."""
+        if size > self.most:
+            raise self.refusal or RequestEntityTooLarge(f"A body has at most {self.most} bytes")
+
+
 class Idempotency:
     """Litestar middleware; sits inside `AccessControl`, so it knows the principal."""
 
-    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects, maximum_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects, maximum_body_bytes: int, upload_limit: UploadLimit) -> None:
         self.app = app
         self._effects = effects
         self._maximum_body_bytes = maximum_body_bytes
+        self._upload_limit = upload_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request once per key."""
@@ -58,12 +81,23 @@ class Idempotency:
             principal = replace(principal, organization_id=None)
         content_type = Headers.from_scope(scope).get("content-type")
         is_upload = scope["route_handler"].opt.get(UPLOAD) is not None and is_form(content_type)
-        maximum = MAXIMUM_UPLOAD_BYTES if is_upload else self._maximum_body_bytes
+        limit = await self._limit(scope, principal) if is_upload else _Limit(self._maximum_body_bytes)
         said = _Said(scope["path"], boundary=boundary_of(content_type) if is_upload else "")
         with SpooledTemporaryFile(max_size=self._maximum_body_bytes) as body:
-            digest = await _read(receive, body, said, maximum=maximum)
+            digest = await _read(receive, body, said, limit=limit)
             answer, replayed = await self._once(scope, principal, key, digest, body)
         await _send(send, answer, replayed=replayed)
+
+    async def _limit(self, scope: Scope, principal: Principal) -> "_Limit":
+        """Return how much of an upload may be read. Raises at once when its sender announces more than the plan allows for a file."""
+        allowed = await self._upload_limit(principal.tenant)
+        if allowed is None:
+            return _Limit(MAXIMUM_UPLOAD_BYTES)
+        announced = Headers.from_scope(scope).get("content-length", "")
+        limit = _Limit(allowed + MOST_BESIDE, file_too_large(allowed))
+        if announced.isdecimal():
+            limit.check(int(announced))
+        return limit
 
     async def _once(self, scope: Scope, principal: Principal, key: str, digest: bytes, body: IO[bytes]) -> tuple[list[Message], bool]:
         """Return the answer's messages, and whether they are a repetition."""
@@ -155,11 +189,8 @@ class _Said:
         return self._digest.digest()
 
 
-async def _read(receive: Receive, body: IO[bytes], said: _Said, *, maximum: int) -> bytes:
-    """Put the whole body into `body` and return the request's digest.
-
-    The framework's own limit comes too late here: nobody may fill the memory, or the disk, with a body that it would refuse.
-    """
+async def _read(receive: Receive, body: IO[bytes], said: _Said, *, limit: _Limit) -> bytes:
+    """Put the whole body into `body` and return the request's digest."""
     size = 0
     while True:
         message = await receive()
@@ -167,8 +198,7 @@ async def _read(receive: Receive, body: IO[bytes], said: _Said, *, maximum: int)
             raise ClientException("The client left before its request was whole")
         piece = message.get("body", b"")
         size += len(piece)
-        if size > maximum:
-            raise RequestEntityTooLarge(f"A body has at most {maximum} bytes")
+        limit.check(size)
         said.add(piece)
         body.write(piece)
         if not message.get("more_body"):

@@ -46,6 +46,7 @@ _STATUS_OF_CODE: Mapping[str, int] = {
     "feature_not_in_plan": 402,
     "idempotency_key_reused": 422,
     "client_message_id_reused": 422,
+    "link_expired": 410,
     "rate_limited": 429,
     "too_many_attempts": 429,
 }

@@ -18,7 +18,8 @@ UPLOAD: Final = "upload"
 """`opt[UPLOAD]` of a route says that it also takes a file, as a form: the names of the form's other fields."""
 MAXIMUM_UPLOAD_BYTES: Final = 500_000_000
 """What the largest plan allows; smaller plans allow less."""
-_MOST_BESIDE: Final = 64 * 1024
+MOST_BESIDE: Final = 64 * 1024
+"""Bytes of a form that are not its file."""
 _PIECE: Final = 256 * 1024
 
 
@@ -62,7 +63,7 @@ class UploadForm:
                 if piece:
                     yield piece
 
-        announced = None if self._length is None else max(self._length - _MOST_BESIDE, 0)
+        announced = None if self._length is None else max(self._length - MOST_BESIDE, 0)
         return Upload(name=self._file_name, announced_bytes=announced, content=content())
 
     def described(self) -> Described:
@@ -96,8 +97,8 @@ class UploadForm:
                             yield bytes(event)
                             continue
                         beside += len(event)
-                        if beside > _MOST_BESIDE:
-                            raise RequestEntityTooLarge(f"The fields beside the file have at most {_MOST_BESIDE} bytes")
+                        if beside > MOST_BESIDE:
+                            raise RequestEntityTooLarge(f"The fields beside the file have at most {MOST_BESIDE} bytes")
                         self._fields[segment.name] = self._fields.get(segment.name, b"") + bytes(event)
             parser.close()
         except MultipartError as error:

@@ -39,6 +39,7 @@ def main() -> int:
             run("turns", lambda: measurements.turn_figures(installation, effort, options.litellm))
             run("memory", lambda: measurements.memory_figures(installation, effort))
             run("replicas", lambda: measurements.replica_figures(installation, effort))
+            run("documents", lambda: measurements.document_figures(installation, effort))
             run("ingest", lambda: measurements.ingest_figures(installation, effort))
             run("quota", lambda: measurements.quota_figures(installation, effort))
             run("wire", lambda: measurements.round_trip_figures(installation, effort))

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psutil
@@ -161,6 +162,17 @@ class Installation:
             yield serving, working
 
     @contextmanager
+    def vector_index(self) -> Iterator[Process]:
+        """Run the local vector server while the block runs, where the settings look for it."""
+        port = urlsplit(self.settings.qdrant_url).port
+        process = Process(["-m", "entrypoints.cli.main", "index"], port, self.environment, self.folder / "index.log")
+        try:
+            process.wait_until_serving()
+            yield process
+        finally:
+            process.stop()
+
+    @contextmanager
     def floor(self) -> Iterator[Process]:
         """Run floor B while the block runs."""
         port = free_port()
@@ -211,7 +223,7 @@ class Installation:
     async def call(self, base_url: str, path: str, body: object) -> dict[str, Any]:
         """Return what the API answers to a POST."""
         connection = await Connection.open(base_url)
-        answer = await connection.send("POST", path, json.dumps(body).encode(), self._headers)
+        answer = await connection.send("POST", path, json.dumps(body).encode(), self.headers)
         await connection.close()
         if answer.status >= 400:
             raise RuntimeError(f"{path} answered {answer.status}: {answer.body!r}")
@@ -225,7 +237,7 @@ class Installation:
         return {"authorization": f"Bearer {session['access_token']}"}
 
     @property
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.demo.api_key}"}
 
     async def _make_agents(self, base_url: str) -> None:

@@ -382,4 +382,4 @@ async def test_the_published_description_knows_every_route(site: Site) -> None:
     document = site.app.openapi_schema.to_schema()
     assert set(document["paths"]["/api/v1/agents/{agent_id}"]) == {"get", "patch", "delete"}
     body = document["components"]["schemas"]["AddSourceBody"]["properties"]
-    assert body["type"]["enum"] == ["text", "qa"]
+    assert body["type"]["enum"] == ["text", "qa", "web_page"]

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPScope
 
+from contracts.billing.errors import QuotaExceeded
 from contracts.idempotency import IdempotentEffects
 from entrypoints.http.idempotency import Idempotency
 from entrypoints.http.uploads import UPLOAD
@@ -54,8 +56,13 @@ async def unsent(message: object) -> None:
     raise AssertionError(message)
 
 
+async def five_megabytes(_: UUID) -> int:
+    return 5_000_000
+
+
 def middleware() -> Idempotency:
-    return Idempotency(cast("ASGIApp", nowhere), effects=cast("IdempotentEffects", NeverBegun()), maximum_body_bytes=2_000)
+    effects = cast("IdempotentEffects", NeverBegun())
+    return Idempotency(cast("ASGIApp", nowhere), effects=effects, maximum_body_bytes=2_000, upload_limit=five_megabytes)
 
 
 async def test_a_body_without_end_is_refused_at_the_limit() -> None:
@@ -69,6 +76,24 @@ async def test_a_body_without_end_is_refused_at_the_limit() -> None:
     with pytest.raises(RequestEntityTooLarge):
         await middleware()(keyed(), endless, unsent)
     assert read == 3
+
+
+async def test_a_file_larger_than_the_plan_allows_is_not_read_to_its_end() -> None:
+    read = 0
+
+    async def endless() -> Any:
+        nonlocal read
+        read += 1
+        return {"type": "http.request", "body": b"x" * 100_000, "more_body": True}
+
+    form = (b"content-type", b"multipart/form-data; boundary=x")
+    for announced, most in (([], 51), ([(b"content-length", b"5065536")], 51), ([(b"content-length", b"5065537")], 0)):
+        scope, read = keyed(), 0
+        scope["headers"] = [*scope["headers"], form, *announced]
+        scope["route_handler"].opt[UPLOAD] = ()
+        with pytest.raises(QuotaExceeded) as refused:
+            await middleware()(scope, endless, unsent)
+        assert (refused.value.extra["metric"], refused.value.extra["limit"], read) == ("upload_mb", 5, most)
 
 
 async def test_half_a_request_has_no_effect() -> None:
@@ -87,7 +112,8 @@ async def digest_of(body: bytes, content_type: str, *, step: int) -> bytes:
     async def receive() -> Any:
         return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
-    noting = Idempotency(cast("ASGIApp", nowhere), effects=cast("IdempotentEffects", Noting()), maximum_body_bytes=2_000)
+    effects = cast("IdempotentEffects", Noting())
+    noting = Idempotency(cast("ASGIApp", nowhere), effects=effects, maximum_body_bytes=2_000, upload_limit=five_megabytes)
     with pytest.raises(Known) as known:
         await noting(keyed(content_type), receive, unsent)
     found: bytes = known.value.args[1]

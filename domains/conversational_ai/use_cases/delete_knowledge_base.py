@@ -5,8 +5,8 @@ from uuid import UUID
 
 from contracts.billing.commands import Quotas
 from contracts.billing.metrics import Metric
-from domains.conversational_ai.model.knowledge_source import storage_cause
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.use_cases.source_storage import give_back_storage
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
 
@@ -41,7 +41,6 @@ class DeleteKnowledgeBaseHandler:
             await tx.knowledge_bases.detach(base.id)
             base.delete(sources=len(sources), at=at)
             for gone in sources:
-                stored = storage_cause(gone.id, gone.content_version)
                 await self.quotas.give_back(tx.unit, metric=Metric.DOCUMENTS, quantity=1, cause_id=gone.id, at=at)
-                await self.quotas.give_back(tx.unit, metric=Metric.STORAGE_GB, quantity=gone.size_bytes, cause_id=stored, at=at)
+                await give_back_storage(self.quotas, tx.unit, gone, at=at)
             await self.quotas.give_back(tx.unit, metric=Metric.KNOWLEDGE_BASES, quantity=1, cause_id=base.id, at=at)
