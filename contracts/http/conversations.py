@@ -17,7 +17,10 @@ class StartConversationBody(Request, frozen=True):
 
 
 class ConversationBody(Response, frozen=True):
-    """A conversation. `status` is `answering` while a turn runs, else `open`."""
+    """A conversation. `status` is `answering` while a turn runs, else `open`.
+
+    `title` is how its first question begins (at most 120 characters), null before one was asked.
+    """
 
     id: UUID
     agent_id: UUID
@@ -25,6 +28,7 @@ class ConversationBody(Response, frozen=True):
     language: str | None
     visitor_id: str | None
     status: str
+    title: str | None
     created_at: datetime
     last_message_at: datetime | None
 

