@@ -51,7 +51,7 @@ def language_of(request: PageRequest, own: str | None = None) -> Language:
     return chosen or preferred(request.headers.get("accept-language", ""))
 
 
-def rendered(  # noqa: PLR0917 - the request, then what is shown, as one reads it
+def rendered(
     request: PageRequest,
     template: str,
     entry: str = "page",
@@ -108,7 +108,9 @@ def refuse_other_sites(request: PageRequest) -> None:
     if request.method in _SAFE:
         return
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    foreign = site not in _SAME_SITE if site is not None else origin is not None and origin.partition("://")[2] != request.headers.get("host")
+    foreign = (
+        site not in _SAME_SITE if site is not None else origin is not None and origin.partition("://")[2] != request.headers.get("host")
+    )
     if foreign:
         raise PermissionDenied("This form was sent by another site")
 

@@ -82,7 +82,7 @@ async def knowledge_page(
     return rendered(request, "knowledge.html", "knowledge", own_language=visitor.locale, visitor=visitor, section="knowledge")
 
 
-async def _chat(  # noqa: PLR0917 - who asks and who answers, then what for by name
+async def _chat(
     request: PageRequest,
     principal: Principal,
     visitor: Visitor,

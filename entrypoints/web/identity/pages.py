@@ -126,7 +126,7 @@ async def confirmation(request: PageRequest, token: FromQuery[str] = "") -> Resp
 
 @post("/verify-email", status_code=200, opt=public("its visitor has no account yet", rate="sign_in"), include_in_schema=False)
 @inject
-async def confirm(
+async def confirm(  # noqa: PLR0917 - passed by name
     request: PageRequest,
     data: URLEncodedBody[ConfirmForm],
     principal: NamedDependency[Principal],
@@ -147,7 +147,7 @@ async def confirm(
     return _signed_in(request, "/", answers, session)
 
 
-def _check_mailbox(request: PageRequest, email: str, development: bool, errors: Mapping[str, str], status: int = 200) -> Response[str]:  # noqa: PLR0917
+def _check_mailbox(request: PageRequest, email: str, development: bool, errors: Mapping[str, str], status: int = 200) -> Response[str]:
     return rendered(request, "check_mailbox.html", status=status, email=email, development=development, errors=errors)
 
 

@@ -44,7 +44,9 @@ def built_file(request: PageRequest, name: FromPath[str]) -> Response[bytes]:
 
 @post("/preferences", status_code=200, opt=public("language and theme are the device's"), include_in_schema=False)
 @inject
-async def keep_preferences(request: PageRequest, data: URLEncodedBody[PreferencesForm], answers: FromDishka[SessionAnswers]) -> Response[str]:
+async def keep_preferences(
+    request: PageRequest, data: URLEncodedBody[PreferencesForm], answers: FromDishka[SessionAnswers]
+) -> Response[str]:
     """Keep language and theme for this device, and show the page again. Raises `InvalidInput` for one that there is not."""
     kept = {}
     if data.language is not None:

@@ -203,9 +203,9 @@ class AnswerView {
   private stepElements(turn: Turn): HTMLElement[] {
     const facts = h("dl", {});
     const fact = (name: string, value: string): void => facts.append(h("dt", {}, name), h("dd", {}, value));
-    for (const [step, milliseconds] of Object.entries(turn.steps)) {
-      const names: Record<string, string> = { retrieve: t("steps.retrieve"), compose: t("steps.compose"), generate: t("steps.generate") };
-      fact(names[step] ?? step, duration(milliseconds));
+    for (const [step, name] of [["retrieve", t("steps.retrieve")], ["compose", t("steps.compose")], ["generate", t("steps.generate")]] as const) {
+      const milliseconds = turn.steps[step];
+      if (milliseconds !== undefined) fact(name, duration(milliseconds));
     }
     if (turn.usage) {
       const tokens = { in: quantity(turn.usage.tokens_in), out: quantity(turn.usage.tokens_out) };

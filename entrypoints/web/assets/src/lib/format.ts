@@ -6,7 +6,7 @@ const DAY = 86_400_000;
 
 /** A size in bytes. */
 export function size(bytes: number): string {
-  const [value, unit] = bytes >= 1e6 ? [bytes / 1e6, "megabyte"] : bytes >= 1e3 ? [bytes / 1e3, "kilobyte"] : [bytes, "byte"];
+  const [value, unit] = bytes >= 1e6 ? [bytes / 1e6, "megabyte"] : [Math.max(bytes, 1) / 1e3, "kilobyte"];
   return quantity(value, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: value < 10 ? 1 : 0 });
 }
 
@@ -17,7 +17,7 @@ export function duration(milliseconds: number): string {
     : quantity(milliseconds / 1000, { style: "unit", unit: "second", maximumFractionDigits: 1 });
 }
 
-/** Money in minor units; what is not nothing is never shown as nothing. */
+/** Money in minor units. */
 export function money(amount: number, currency: string): string {
   return quantity(amount / 100, { style: "currency", currency });
 }

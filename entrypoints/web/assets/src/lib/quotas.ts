@@ -10,6 +10,7 @@ import { known, quantity, t } from "./texts";
 type Quota = Schemas["QuotaBody"];
 
 const IN_RAIL = "messages_ai";
+const PER_FILE = "upload_mb"; // limits each file and is not counted
 let latest: Quota[] = [];
 
 function labelOf(quota: Quota): string {
@@ -19,6 +20,7 @@ function labelOf(quota: Quota): string {
 /** How much is used, of what, in words. */
 function amounts(quota: Quota): string {
   const used = quantity(quota.used);
+  if (quota.metric === PER_FILE) return quota.limit === null ? t("quota.no_limit") : quantity(quota.limit);
   return quota.limit === null
     ? t("quota.unlimited", { used })
     : t("quota.of", { used, limit: quantity(quota.limit) });
@@ -33,7 +35,7 @@ function details(quota: Quota): string {
 }
 
 function barOf(quota: Quota): SVGElement | null {
-  if (quota.limit === null) return null;
+  if (quota.limit === null || quota.metric === PER_FILE) return null;
   const whole = quota.limit || 1;
   return bar(quota.used / whole, quota.reserved / whole, `${labelOf(quota)}: ${amounts(quota)}`);
 }

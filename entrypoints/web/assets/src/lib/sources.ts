@@ -58,6 +58,11 @@ export async function openCitation(citation: Citation, mark: HTMLElement, bases:
   }
 }
 
+/** The text with its headings (`## …`) told from the rest; everything stays where it was. */
+function withHeadings(text: string): (string | HTMLElement)[] {
+  return text.split(/^(#{1,6} .*)$/m).map((part, at) => (at % 2 ? h("b", {}, part.replace(/^#+ /, "")) : part));
+}
+
 /** What is shown of the document, which grows at both ends. Offsets count characters (code points), as the API does. */
 class Excerpt {
   private from: number;
@@ -87,9 +92,9 @@ class Excerpt {
     const text = h(
       "div",
       { class: "excerpt" },
-      letters.slice(0, start).join(""),
+      ...withHeadings(letters.slice(0, start).join("")),
       h("mark", {}, letters.slice(start, end).join("")),
-      letters.slice(end).join(""),
+      ...withHeadings(letters.slice(end).join("")),
     );
     this.show(
       this.download(),
