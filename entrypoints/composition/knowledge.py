@@ -26,6 +26,7 @@ from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKn
 from domains.conversational_ai.use_cases.edit_agent import EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.get_source_content import GetSourceContentHandler
+from domains.conversational_ai.use_cases.get_source_file import GetSourceFileHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetOldContent, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
@@ -68,6 +69,7 @@ class KnowledgeProvider(Provider):
     rename_source = provide(RenameKnowledgeSourceHandler)
     replace_content = provide(ReplaceSourceContentHandler)
     read_content = provide(GetSourceContentHandler)
+    read_file = provide(GetSourceFileHandler)
     retrieval = provide(RetrievePassages, provides=Retrieval)
 
     @provide

@@ -52,6 +52,21 @@ async def test_a_pdf_is_uploaded_found_and_opened_at_its_page(site: Site) -> Non
     assert content["length"] >= content["end"] == locator["end"]
 
 
+async def test_a_source_is_taken_home_as_a_file(site: Site) -> None:
+    owner = await site.person()
+    base = await base_of(owner)
+    uploaded = files.pdf()
+    source = (await upload(owner, base, uploaded, file_name="Tarifs d’été.pdf")).json()
+    answer = await owner("GET", f"/knowledge-bases/{base}/sources/{source['id']}/file")
+    assert (answer.status_code, answer.content) == (200, uploaded)
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''Tarifs%20d%E2%80%99%C3%A9t%C3%A9.pdf"
+    assert (answer.headers["content-type"], answer.headers["content-length"]) == ("application/octet-stream", str(len(uploaded)))
+    text = await owner.made(f"/knowledge-bases/{base}/sources", {"type": "text", "name": "Été/hiver", "content": "Ouvert à neuf heures."})
+    answer = await owner("GET", f"/knowledge-bases/{base}/sources/{text['id']}/file")
+    assert answer.text == "Ouvert à neuf heures."
+    assert answer.headers["content-disposition"].endswith("''%C3%89t%C3%A9%2Fhiver.md")
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [(b"", "file_empty"), (files.archive({"a": "b"}), "file_unsupported"), (files.old_office(password=True), "file_encrypted")],

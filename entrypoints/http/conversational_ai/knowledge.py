@@ -1,6 +1,7 @@
 """Knowledge bases, sources and search."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from dishka import FromDishka
@@ -8,6 +9,7 @@ from dishka.integrations.litestar import inject
 from litestar import Request, Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 from msgspec import UNSET
 
@@ -39,6 +41,7 @@ from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnow
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler
+from domains.conversational_ai.use_cases.get_source_file import GetSourceFile, GetSourceFileHandler
 from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSource, RenameKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
@@ -248,6 +251,25 @@ async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
     return SourceContentBody(text=found.text, start=found.start, end=found.end, length=found.length, page=found.page)
 
 
+@get("/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/file", opt=requires(Permission.KNOWLEDGE_VIEW), tags=_TAGS)
+@inject
+async def get_source_file(
+    knowledge_base_id: FromPath[UUID],
+    source_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[GetSourceFileHandler],
+) -> Stream:
+    """Return a source as a file to keep: the one that was uploaded, byte for byte; a text, or questions and answers, as Markdown."""
+    file = await handler(GetSourceFile(knowledge_base_id=knowledge_base_id, source_id=source_id, requested_by=principal))
+    headers = {
+        # never shown in the browser as a page of ours, whatever it holds (RFC 6266, with the name of RFC 8187)
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+        "Content-Length": str(file.size_bytes),
+        "Cache-Control": "no-store",
+    }
+    return Stream(file.content, media_type="application/octet-stream", headers=headers)
+
+
 @delete(
     "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}",
     status_code=204,
@@ -379,6 +401,7 @@ route_handlers: list[ControllerRouterHandler] = [
     rename_source,
     replace_source_content,
     get_source_content,
+    get_source_file,
     delete_source,
     search_knowledge,
 ]

@@ -240,7 +240,7 @@ function tell(...children: (Node | string)[]): void {
 function problemNotice(error: unknown, again?: () => void): HTMLElement {
   const words = inWords(error);
   const button = again ? h("p", { class: "actions" }, h("button", { type: "button", class: "button", onclick: again }, t("chat.retry"))) : null;
-  return notice(error instanceof Refused && error.problem.status === 402 ? "warn" : "bad", h("b", {}, words.title), " ", words.text, button);
+  return notice(error instanceof Refused && error.problem.status === 402 ? "warn" : "bad", h("b", {}, words.title), ". ", words.text, button);
 }
 
 /** Show a turn's events in `view`. Throws what kept it from beginning; what went wrong later is said in the answer. */

@@ -109,7 +109,7 @@ function say(...children: Node[]): void {
 
 function sayProblem(error: unknown): void {
   const words = inWords(error);
-  say(notice("bad", h("b", {}, words.title), " ", words.text));
+  say(notice("bad", h("b", {}, words.title), ". ", words.text));
 }
 
 /** The next step, where there is one: make a base, let an agent answer from it, add something, ask. */
@@ -211,9 +211,8 @@ async function upload(file: File): Promise<void> {
     const dismiss = h("button", { type: "button", class: "button", "data-kind": "bare", "aria-label": t("upload.dismiss", { name: file.name }) }, icon("close"));
     dismiss.addEventListener("click", () => item.remove());
     item.dataset["kind"] = "bad";
-    item.setAttribute("role", "alert");
     part.replaceWith(dismiss);
-    place.replaceChildren(h("p", {}, h("b", {}, words.title), " ", words.text));
+    place.replaceChildren(h("p", { role: "alert" }, h("b", {}, words.title), ". ", words.text));
   }
   void refreshQuotas();
 }
@@ -254,7 +253,7 @@ async function remove(source: Source, dialog: HTMLDialogElement): Promise<void> 
     void refreshQuotas();
   } catch (error) {
     const words = inWords(error);
-    the("delete-problem").replaceChildren(notice("bad", h("b", {}, words.title), " ", words.text));
+    the("delete-problem").replaceChildren(notice("bad", h("b", {}, words.title), ". ", words.text));
   }
 }
 
@@ -272,7 +271,7 @@ async function addText(event: Event): Promise<void> {
     void refreshQuotas();
   } catch (error) {
     const words = inWords(error);
-    the("paste-problem").replaceChildren(notice("bad", h("b", {}, words.title), " ", words.text));
+    the("paste-problem").replaceChildren(notice("bad", h("b", {}, words.title), ". ", words.text));
   }
 }
 

@@ -29,7 +29,7 @@ async function signOut(button: HTMLButtonElement): Promise<void> {
   } catch (error) {
     button.disabled = false;
     const words = inWords(error);
-    maybe("account")?.append(notice("bad", h("b", {}, words.title), " ", words.text));
+    maybe("account")?.append(notice("bad", h("b", {}, words.title), ". ", words.text));
   }
 }
 

@@ -50,7 +50,7 @@ form?.addEventListener("submit", (event) => {
     () => location.assign("/knowledge?first=1"),
     (error: unknown) => {
       const words = inWords(error);
-      the("start-problem").replaceChildren(notice("bad", h("b", {}, words.title), " ", words.text));
+      the("start-problem").replaceChildren(notice("bad", h("b", {}, words.title), ". ", words.text));
       status.textContent = "";
       if (button) button.disabled = false;
     },

@@ -28,14 +28,20 @@ export function icon(name: string): SVGElement {
   return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
 }
 
-/** A bar: what is used and what is held, as parts of the whole (0–1). */
-export function bar(used: number, reserved: number, label: string): SVGElement {
+/** A bar: what is used and what is held, as parts of the whole (0–1). Without a label it only draws what the text beside it says. */
+export function bar(used: number, reserved: number, label: string | null): SVGElement {
   const filled = Math.min(Math.max(used, 0), 1) * 100;
   const held = Math.min(Math.max(reserved, 0) * 100, 100 - filled);
   const full = used + reserved >= 1 ? "yes" : used + reserved >= 0.8 ? "near" : "no";
   return svg(
     "svg",
-    { class: "bar", viewBox: "0 0 100 6", preserveAspectRatio: "none", role: "img", "aria-label": label, "data-full": full },
+    {
+      class: "bar",
+      viewBox: "0 0 100 6",
+      preserveAspectRatio: "none",
+      "data-full": full,
+      ...(label === null ? { "aria-hidden": "true" } : { role: "img", "aria-label": label }),
+    },
     svg("rect", { class: "bar-ground", width: 100, height: 6 }),
     svg("rect", { class: "bar-used", width: filled, height: 6 }),
     svg("rect", { class: "bar-reserved", x: filled, width: held, height: 6 }),

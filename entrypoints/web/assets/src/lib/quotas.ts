@@ -37,7 +37,7 @@ function details(quota: Quota): string {
 function barOf(quota: Quota): SVGElement | null {
   if (quota.limit === null || quota.metric === PER_FILE) return null;
   const whole = quota.limit || 1;
-  return bar(quota.used / whole, quota.reserved / whole, `${labelOf(quota)}: ${amounts(quota)}`);
+  return bar(quota.used / whole, quota.reserved / whole, null);
 }
 
 function showMeter(): void {
@@ -46,7 +46,7 @@ function showMeter(): void {
   if (!meter || !quota) return;
   const line = h("span", { class: "meter-line" }, h("b", {}, labelOf(quota)), h("span", {}, amounts(quota)));
   meter.replaceChildren(line, barOf(quota) ?? "", h("span", { class: "meter-line quiet" }, details(quota)));
-  meter.setAttribute("aria-label", `${labelOf(quota)}: ${amounts(quota)}. ${details(quota)}`);
+  meter.removeAttribute("aria-label");
 }
 
 /** Ask again how much is used. A rail that can't be told stays as it was. */
@@ -78,7 +78,7 @@ export async function showUsage(from: HTMLElement): Promise<void> {
     );
   } catch (error) {
     const words = inWords(error);
-    openPanel(t("quota.title"), from, notice("bad", h("b", {}, words.title), " ", words.text));
+    openPanel(t("quota.title"), from, notice("bad", h("b", {}, words.title), ". ", words.text));
   }
 }
 

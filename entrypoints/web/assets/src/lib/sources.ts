@@ -54,7 +54,7 @@ export async function openCitation(citation: Citation, mark: HTMLElement, bases:
     await new Excerpt(citation, source, show).open();
   } catch (error) {
     const words = inWords(error);
-    show(notice("bad", h("b", {}, words.title), " ", words.text), h("blockquote", { class: "excerpt" }, h("mark", {}, citation.quote)));
+    show(notice("bad", h("b", {}, words.title), ". ", words.text), h("blockquote", { class: "excerpt" }, h("mark", {}, citation.quote)));
   }
 }
 
@@ -71,7 +71,7 @@ class Excerpt {
 
   constructor(
     private readonly citation: Citation,
-    private readonly source: Source,
+    source: Source,
     private readonly show: (...children: (Node | null)[]) => void,
   ) {
     this.path = `/knowledge-bases/${source.knowledge_base_id}/sources/${source.id}`;
@@ -114,8 +114,7 @@ class Excerpt {
     return h("p", {}, button);
   }
 
-  private download(): HTMLElement | null {
-    if (this.source.type !== "file") return null;
+  private download(): HTMLElement {
     return h("p", {}, h("a", { class: "button", href: `/api/v1${this.path}/file`, download: true }, icon("download"), t("citation.download")));
   }
 }
