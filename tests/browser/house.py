@@ -180,7 +180,7 @@ class Visit:
 
 
 @contextmanager
-def visiting(  # noqa: PLR0913 - what a browser brings
+def visiting(
     browser: Browser,
     house: House,
     name: str,

@@ -175,7 +175,7 @@ def test_a_limit_is_told_with_its_metric_and_what_to_do(chromium: Browser, house
         visit.go("/")
         ask(visit, "What does note 4 say?")
         notice = page.locator("#composer-notice")
-        expect(notice).to_contain_text("Your plan holds 1,000 (Answers) per period")
+        expect(notice).to_contain_text("Answers: your plan holds 1,000 per period")
         expect(notice).to_contain_text("starts anew on")
         expect(page.get_by_label("Your question")).to_have_value("What does note 4 say?")
         visit.inspect("chat-quota")

@@ -5,6 +5,11 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.house import PHONE, WIDE, House, visiting
 
+_COUNT_MOVES = """
+window.moved = 0;
+const count = (list) => list.getEntries().forEach((entry) => { if (!entry.hadRecentInput) window.moved += entry.value });
+new PerformanceObserver(count).observe({type: 'layout-shift', buffered: true});
+"""
 LOOKS = [
     pytest.param("en-GB", "dark", WIDE, id="en-dark-desk"),
     pytest.param("fr-FR", "light", PHONE, id="fr-light-phone"),
@@ -22,6 +27,7 @@ def test_every_page_in_every_look(chromium: Browser, demo: House, language: str,
             visit.go(path)
             assert page.locator("html").get_attribute("lang") == language[:2]
             visit.inspect("door" + path.replace("/", "-"))
+        page.get_by_role("button", name="Français" if french else "English").click()
         visit.refusals |= {401, 404}
         visit.go("/sign-in")
         page.fill("#email", "nobody@example.com")
@@ -87,10 +93,7 @@ def test_language_and_theme_are_chosen_in_the_page_and_kept(chromium: Browser, d
 def test_nothing_moves_while_a_page_loads(chromium: Browser, demo: House) -> None:
     with visiting(chromium, demo, "still") as visit:
         visit.sign_in(demo.email, demo.password)
-        visit.page.add_init_script(
-            "window.moved = 0; new PerformanceObserver(l => { for (const e of l.getEntries()) if (!e.hadRecentInput) window.moved += e.value })"
-            ".observe({type: 'layout-shift', buffered: true})"
-        )
+        visit.page.add_init_script(_COUNT_MOVES)
         for path, last in (("/", "[data-meter] .bar"), ("/knowledge", "tr[data-source]")):
             visit.go(path)
             visit.see(last)

@@ -6,6 +6,14 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.house import House, Visit, visiting
 
+_NAME_OF_FOCUS = """() => {
+  const element = document.activeElement;
+  return element.getAttribute("aria-label") || element.labels?.[0]?.innerText || element.innerText || "";
+}"""
+_OUTLINE_OF_FOCUS = """() => {
+  const style = getComputedStyle(document.activeElement.closest(".composer") || document.activeElement);
+  return style.outlineStyle + style.outlineWidth;
+}"""
 LONG = "How do I create an agent?"
 
 
@@ -21,11 +29,9 @@ def test_by_keyboard_alone(chromium: Browser, demo: House) -> None:
         def tab_to(name: str) -> None:
             for _ in range(40):
                 page.keyboard.press("Tab")
-                seen = page.evaluate(
-                    "() => { const e = document.activeElement; return e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || '' }"
-                )
+                seen = page.evaluate(_NAME_OF_FOCUS)
                 if name in seen:
-                    outline = page.evaluate("() => { const e = document.activeElement; const s = getComputedStyle(e.closest('.composer') || e); return s.outlineStyle + s.outlineWidth }")
+                    outline = page.evaluate(_OUTLINE_OF_FOCUS)
                     assert outline == "solid2px", f"{name} shows no focus: {outline}"
                     return
             raise AssertionError(f"{name} is not reached with Tab")

@@ -6,7 +6,7 @@ const DAY = 86_400_000;
 
 /** A size in bytes. */
 export function size(bytes: number): string {
-  const [value, unit] = bytes >= 1e6 ? [bytes / 1e6, "megabyte"] : [Math.max(bytes, 1) / 1e3, "kilobyte"];
+  const [value, unit] = bytes >= 1e6 ? [bytes / 1e6, "megabyte"] : [Math.max(bytes, 100) / 1e3, "kilobyte"];
   return quantity(value, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: value < 10 ? 1 : 0 });
 }
 
