@@ -23,17 +23,24 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench bench-smoke test-faults test-contract test-wheel test-clients format lock clean install install-runtime
+.PHONY: help run pages pages-or-say test check bench bench-smoke test-faults test-browser test-contract test-wheel test-clients format lock clean \
+	install install-runtime
 
 help: ## List what can be typed here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
-run: .venv/.runtime ## Start the whole of Luneo on this machine (Ctrl-C stops it)
+run: .venv/.runtime pages-or-say ## Start the whole of Luneo on this machine (Ctrl-C stops it)
 	@exec .venv/bin/luneo up $(ARGS)
 
+pages: entrypoints/web/static/manifest.json ## Build the pages' scripts and sheets (needs Node 20 with npm, or fetches it once)
+
+# Luneo serves its API without pages too, and its first page then says what is missing.
+pages-or-say: .venv/.runtime
+	@$(MAKE) --no-print-directory pages || echo "The pages could not be built: the API serves all the same, and / says how to build them." >&2
+
 test: .venv/.development ## Run every test but those that have a target of their own (ARGS="-k name" narrows it)
-	@exec $(VENV_PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/faults --ignore=tests/benchmarks --ignore=tests/clients \
-		--ignore=tests/contract --ignore=tests/wheel $(ARGS)
+	@exec $(VENV_PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/faults --ignore=tests/browser \
+		--ignore=tests/benchmarks --ignore=tests/clients --ignore=tests/contract --ignore=tests/wheel $(ARGS)
 
 check: .venv/.development ## Formatting, lint, types and the laws of imports
 	.venv/bin/ruff format --check .
@@ -43,6 +50,9 @@ check: .venv/.development ## Formatting, lint, types and the laws of imports
 
 test-faults: .venv/.development ## Kill, double and starve real processes
 	@exec $(VENV_PYTHON) -m pytest tests/faults $(ARGS)
+
+test-browser: .venv/.development pages ## Walk through the pages in Chromium
+	@exec $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
 
 test-contract: .venv/.development ## Call every operation with what its description allows and forbids
 	@exec $(VENV_PYTHON) -m pytest tests/contract $(ARGS)
@@ -76,6 +86,7 @@ lock: .venv/.development ## Resolve the newest allowed versions again, with hash
 
 clean: ## Remove .venv, caches and build results (the data in .luneo stays)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist build bench.json
+	rm -rf entrypoints/web/static entrypoints/web/assets/node_modules entrypoints/web/assets/generated
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.created:
@@ -100,3 +111,12 @@ clean: ## Remove .venv, caches and build results (the data in .luneo stays)
 	@echo "Installing the locked packages for development"
 	@$(PIP_INSTALL) $(LOCKED) -r requirements/development.txt
 	@touch $@
+
+# What pages are built from: newer than what was built, it is built again.
+PAGE_SOURCES := $(wildcard $(addprefix entrypoints/web/,assets/*.* assets/.npmrc assets/src/*.ts assets/src/lib/*.ts assets/styles/*.css \
+	catalogues/*.json templates/*.html)) contracts/openapi.json
+
+entrypoints/web/static/manifest.json: $(PAGE_SOURCES) | .venv/.runtime
+	@entrypoints/web/assets/build.sh --node || { echo "Fetching Node (once)" && $(PIP_INSTALL) $(LOCKED) -r requirements/pages.txt; }
+	@echo "Building the pages"
+	@entrypoints/web/assets/build.sh "$(CURDIR)/$(VENV_PYTHON)"

@@ -20,7 +20,10 @@ class StartConversationBody(Request, frozen=True):
 
 
 class ConversationBody(Response, frozen=True):
-    """A conversation. `status` is `answering` while a turn runs, else `open`."""
+    """A conversation. `status` is `answering` while a turn runs, else `open`.
+
+    `title` is how its first question begins (at most 120 characters), null before one was asked.
+    """
 
     EXAMPLE: ClassVar[Example] = {"channel": "api", "language": "en", "visitor_id": "customer-42", "status": "open"}
 
@@ -30,6 +33,7 @@ class ConversationBody(Response, frozen=True):
     language: str | None
     visitor_id: str | None
     status: str
+    title: str | None
     created_at: datetime
     last_message_at: datetime | None
 

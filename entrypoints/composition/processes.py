@@ -77,7 +77,7 @@ async def build_api(settings: Settings, metrics: Metrics) -> tuple[Served, Async
             *system.route_handlers,
             *pages.route_handlers,
             *openai.route_handlers,
-            *(system.development_handlers if settings.development else ()),
+            *((*system.development_handlers, *pages.development_handlers) if settings.development else ()),
         ],
         lifespan=lambda: _api_lifespan(container, settings),
         reference=ApiReference(),

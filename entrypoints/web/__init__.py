@@ -1,1 +1,1 @@
-"""Pages for people. So far: where the address leads, and the confirmation of a mailbox."""
+"""Pages for people: the chat, the knowledge, the way in; and the API's reference."""

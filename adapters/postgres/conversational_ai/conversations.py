@@ -35,7 +35,10 @@ select c.id, c.agent_id, c.channel, c.language, c.visitor_id, c.created_at,
        exists (select 1 from conversational_ai.turns t
                 where t.organization_id = c.organization_id and t.conversation_id = c.id and t.state = 'running') as answering,
        (select m.created_at from conversational_ai.messages m
-         where m.organization_id = c.organization_id and m.conversation_id = c.id order by m.id desc limit 1) as last_message_at
+         where m.organization_id = c.organization_id and m.conversation_id = c.id order by m.id desc limit 1) as last_message_at,
+       (select left(m.content, 120) from conversational_ai.messages m
+         where m.organization_id = c.organization_id and m.conversation_id = c.id and m.role = 'user' and m.shown
+         order by m.id limit 1) as title
   from conversational_ai.conversations c
  where c.organization_id = %(organization)s and c.listed
 """
@@ -196,6 +199,7 @@ def _summary(row: Row) -> ConversationSummary:
         language=row["language"],
         visitor_id=row["visitor_id"],
         status="answering" if row["answering"] else "open",
+        title=row["title"],
         created_at=row["created_at"],
         last_message_at=row["last_message_at"],
     )

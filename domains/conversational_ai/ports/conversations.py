@@ -56,7 +56,10 @@ class ConversationTransactions(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationSummary:
-    """A conversation in a list. `status` is `answering` while a turn runs, else `open`."""
+    """A conversation in a list. `status` is `answering` while a turn runs, else `open`.
+
+    `title` is how its first question of the current branch begins (at most 120 characters), `None` before one was asked.
+    """
 
     id: UUID
     agent_id: UUID
@@ -64,6 +67,7 @@ class ConversationSummary:
     language: str | None
     visitor_id: str | None
     status: str
+    title: str | None
     created_at: datetime
     last_message_at: datetime | None
 

@@ -94,6 +94,7 @@ async def start_conversation(
         language=conversation.language,
         visitor_id=conversation.visitor_id,
         status="open",
+        title=None,
         created_at=conversation.created_at,
         last_message_at=None,
     )
@@ -353,6 +354,7 @@ def _conversation(conversation: ConversationSummary) -> ConversationBody:
         language=conversation.language,
         visitor_id=conversation.visitor_id,
         status=conversation.status,
+        title=conversation.title,
         created_at=conversation.created_at,
         last_message_at=conversation.last_message_at,
     )

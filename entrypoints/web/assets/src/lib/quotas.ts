@@ -1,0 +1,89 @@
+// What the plan holds and what is left of it: the bar in the rail, and every metric in the panel.
+
+import { type Schemas, api } from "./api";
+import { bar, h, may, notice } from "./dom";
+import { day } from "./format";
+import { openPanel } from "./panel";
+import { inWords } from "./problems";
+import { known, quantity, t } from "./texts";
+
+type Quota = Schemas["QuotaBody"];
+
+const IN_RAIL = "messages_ai";
+const PER_FILE = "upload_mb"; // limits each file and is not counted
+let latest: Quota[] = [];
+
+function labelOf(quota: Quota): string {
+  return known(`metric.${quota.metric}`, quota.metric);
+}
+
+/** How much is used, of what, in words. */
+function amounts(quota: Quota): string {
+  const used = quantity(quota.used);
+  if (quota.metric === PER_FILE) return quota.limit === null ? t("quota.no_limit") : quantity(quota.limit);
+  return quota.limit === null
+    ? t("quota.unlimited", { used })
+    : t("quota.of", { used, limit: quantity(quota.limit) });
+}
+
+function details(quota: Quota): string {
+  const parts: string[] = [];
+  if (quota.reserved) parts.push(t("quota.reserved", { reserved: quantity(quota.reserved) }));
+  if (quota.overage) parts.push(t("quota.overage", { overage: quantity(quota.overage) }));
+  if (quota.period_end) parts.push(t("quota.resets", { day: day(quota.period_end) }));
+  return parts.join(" · ");
+}
+
+function barOf(quota: Quota): SVGElement | null {
+  if (quota.limit === null || quota.metric === PER_FILE) return null;
+  const whole = quota.limit || 1;
+  return bar(quota.used / whole, quota.reserved / whole, null);
+}
+
+function showMeter(): void {
+  const meter = document.querySelector<HTMLElement>("[data-meter]");
+  const quota = latest.find((one) => one.metric === IN_RAIL);
+  if (!meter || !quota) return;
+  const line = h("span", { class: "meter-line" }, h("b", {}, labelOf(quota)), h("span", {}, amounts(quota)));
+  meter.replaceChildren(line, barOf(quota) ?? "", h("span", { class: "meter-line quiet" }, details(quota)));
+  meter.removeAttribute("aria-label");
+}
+
+/** Ask again how much is used. A rail that can't be told stays as it was. */
+export async function refreshQuotas(): Promise<void> {
+  if (!may("billing:view")) return;
+  try {
+    latest = await api<Quota[]>("/billing/quotas");
+    showMeter();
+  } catch {
+    document.querySelector("[data-meter] .skeleton")?.remove();
+  }
+}
+
+/** Open the panel with every metric. */
+export async function showUsage(from: HTMLElement): Promise<void> {
+  openPanel(t("quota.title"), from, h("span", { class: "skeleton", "data-lines": 5 }));
+  try {
+    const [quotas, subscription] = await Promise.all([
+      api<Quota[]>("/billing/quotas"),
+      api<Schemas["SubscriptionBody"]>("/billing/subscription"),
+    ]);
+    latest = quotas;
+    showMeter();
+    openPanel(
+      t("quota.title"),
+      from,
+      h("p", { class: "quiet" }, t("quota.plan", { plan: subscription.plan_name })),
+      h("ul", { class: "quotas" }, ...quotas.map(row)),
+    );
+  } catch (error) {
+    const words = inWords(error);
+    openPanel(t("quota.title"), from, notice("bad", h("b", {}, words.title), ". ", words.text));
+  }
+}
+
+function row(quota: Quota): HTMLElement {
+  const line = h("div", { class: "meter-line" }, h("b", {}, labelOf(quota)), h("span", {}, amounts(quota)));
+  const more = details(quota);
+  return h("li", { class: "quota" }, line, barOf(quota), more ? h("p", { class: "help" }, more) : null);
+}

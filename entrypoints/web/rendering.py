@@ -1,0 +1,140 @@
+"""How a page becomes an answer: its language, its theme, its policy, its template."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Request, Response
+from litestar.enums import MediaType
+from litestar.exceptions import HTTPException
+
+from entrypoints.http.problems import status_of
+from entrypoints.web.bundle import FOLDER, Bundle
+from entrypoints.web.texts import TEXTS, Language, language_named, preferred
+from shared_kernel.errors import InvalidInput, LuneoError, PermissionDenied, Unauthenticated
+from shared_kernel.principal import Principal
+
+LANGUAGE_COOKIE: Final = "luneo_language"
+THEME_COOKIE: Final = "luneo_theme"
+THEMES: Final = ("system", "light", "dark")
+PageRequest = Request[Principal, Any, Any]
+
+BUNDLE: Final = Bundle(FOLDER)
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+_ENVIRONMENT: Final = Environment(
+    loader=FileSystemLoader(_TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    auto_reload=False,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PLAIN_SHEET: Final = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_SAME_SITE: Final = frozenset({"same-origin", "none"})
+_CSRF_COOKIE: Final = "luneo_csrf"
+
+
+def policy(nonce: str) -> str:
+    """Return what a page may do: run scripts that carry its nonce, use our own sheets and pictures, and talk to us alone."""
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; connect-src 'self'; img-src 'self' data:; "
+        "font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+def language_of(request: PageRequest, own: str | None = None) -> Language:
+    """Return the language chosen on this device, else the person's `own`, else the one that the browser asks for."""
+    chosen = language_named(request.cookies.get(LANGUAGE_COOKIE)) or language_named(own)
+    return chosen or preferred(request.headers.get("accept-language", ""))
+
+
+def rendered(
+    request: PageRequest,
+    template: str,
+    entry: str = "page",
+    status: int = 200,
+    own_language: str | None = None,
+    **values: object,
+) -> Response[str]:
+    """Return a page made from `template`, driven by the script `entry`.
+
+    Without built scripts and sheets the page still says what it says, in the plain sheet. Nothing keeps pages: they are somebody's.
+    """
+    nonce = secrets.token_urlsafe(16)
+    language = language_of(request, own_language)
+    theme = request.cookies.get(THEME_COOKIE, "")
+    text = TEXTS[language]
+    html = _ENVIRONMENT.get_template(template).render(
+        t=text,
+        language=language.value,
+        languages=[member.value for member in Language],
+        theme=theme if theme in THEMES else THEMES[0],
+        themes=THEMES,
+        nonce=nonce,
+        entry=BUNDLE.entry(entry),
+        plain_sheet=_PLAIN_SHEET,
+        here=request.url.path,
+        **values,
+    )
+    headers = {"Content-Security-Policy": policy(nonce), "Cache-Control": "no-store", "Content-Language": language.value}
+    return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
+
+
+def sent_to(request: PageRequest, path: str) -> Response[str]:
+    """Return an answer that leads the browser to `path`, whether it sent a form itself or htmx did."""
+    if "hx-request" in request.headers:
+        return Response("", media_type=MediaType.HTML, headers={"HX-Redirect": path, "Cache-Control": "no-store"})
+    return Response("", status_code=303, media_type=MediaType.HTML, headers={"Location": path, "Cache-Control": "no-store"})
+
+
+def local(path: str) -> str:
+    """Return `path` when it is one of ours, else the first page: an address of elsewhere never leaves with us."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
+
+
+def may_resume(request: PageRequest) -> bool:
+    """Tell whether the browser had a session whose access token has run out: its refresh token goes to the API alone."""
+    return bool(request.cookies.get(_CSRF_COOKIE))
+
+
+def refuse_other_sites(request: PageRequest) -> None:
+    """Refuse a form that another site sends in somebody's browser. Raises `PermissionDenied`.
+
+    Browsers say where a request comes from (`Sec-Fetch-Site`, or at least `Origin`); a client that says neither is no browser.
+    """
+    if request.method in _SAFE:
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    foreign = (
+        site not in _SAME_SITE if site is not None else origin is not None and origin.partition("://")[2] != request.headers.get("host")
+    )
+    if foreign:
+        raise PermissionDenied("This form was sent by another site")
+
+
+def refused(request: PageRequest, error: Exception) -> Response[str]:
+    """Litestar's handler of a page's errors: told as a page, in words; a visitor without a session is led to the door."""
+    if isinstance(error, Unauthenticated):
+        if may_resume(request):
+            return rendered(request, "resume.html", status=401, next=_asked(request))
+        return sent_to(request, f"/sign-in?next={_asked(request)}")
+    if not isinstance(error, LuneoError):
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return rendered(request, "problem.html", status=status, code="bad_request", detail="", retry_after=None)
+    wait = error.extra.get("retry_after")
+    return rendered(request, "problem.html", status=status_of(error), code=error.code, detail=error.detail, retry_after=wait)
+
+
+def field_errors(request: PageRequest, error: LuneoError) -> Mapping[str, str]:
+    """Return what is wrong by field, in the page's language; the field `""` is the form as a whole."""
+    text = TEXTS[language_of(request)]
+    if isinstance(error, InvalidInput):
+        return {e.field: text.known(f"error.{e.code}", e.detail) for e in error.errors}
+    return {"": text.known(f"error.{error.code}", error.detail)}
+
+
+def _asked(request: PageRequest) -> str:
+    return request.url.path if request.method in _SAFE else "/"

@@ -1,0 +1,1 @@
+"""What serves pages, and the pages of development."""
