@@ -20,6 +20,7 @@ from adapters.web_pages.charsets import decoded
 from adapters.web_pages.public_addresses import IPAddress
 from adapters.web_pages.unpacking import ACCEPTED, unpacked
 from domains.conversational_ai.model.file_format import FileFormat, FileInspection
+from domains.conversational_ai.model.unreadable_file import UnsupportedFile
 from domains.conversational_ai.model.unreadable_page import (
     EmptyPage,
     EndlessRedirects,
@@ -250,7 +251,10 @@ def _text(answer: _Answer) -> bytes:
 def _inspected(content: bytes, name: str, otherwise: UnreadablePage, *formats: FileFormat) -> tuple[FileFormat, bytes]:
     inspection = FileInspection()
     inspection.see(content)
-    found = inspection.format(name)
+    try:
+        found = inspection.format(name)
+    except UnsupportedFile:
+        raise otherwise from None
     if found is FileFormat.HTML and FileFormat.TEXT in formats:
         return FileFormat.WEB_PAGE, content  # sent as text, and is a page all the same
     if found not in formats:

@@ -1,5 +1,6 @@
 """`luneo doctor` says of each dependency what is wrong with it and what to do, and what it did not look at."""
 
+import asyncio
 import json
 import socket
 from pathlib import Path
@@ -135,3 +136,18 @@ async def test_a_mail_server_that_only_accepts_connections_is_not_enough() -> No
     assert refused.text.endswith(": correct LUNEO_SMTP_URL, or the server")
     assert taken.ok
     assert taken.text.startswith("well so far: connection, EHLO (not checked: ")
+
+
+async def test_a_virus_scanner_is_asked_whether_it_is_there() -> None:
+    async def clamd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"PONG\0" if await reader.readuntil(b"\0") == b"zPING\0" else b"UNKNOWN COMMAND\0")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(clamd, "127.0.0.1", port := free_port()):
+        there = await found("Virus scanner", {"LUNEO_CLAMD_URL": f"tcp://127.0.0.1:{port}"})
+    away = await found("Virus scanner", {"LUNEO_CLAMD_URL": f"tcp://127.0.0.1:{port}"})
+    assert there.ok
+    assert there.text.startswith("answers (not checked: ")
+    assert not away.ok
+    assert away.text.endswith("is clamd running there, and is LUNEO_CLAMD_URL right?")

@@ -28,6 +28,7 @@ from contracts.conversational_ai.events import (
 )
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
 from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.citation import Locator
 from domains.conversational_ai.model.knowledge_source import (
     Pair,
     QuestionsContent,
@@ -39,7 +40,7 @@ from domains.conversational_ai.model.knowledge_source import (
     passages_of,
 )
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
-from domains.conversational_ai.model.passage import placed
+from domains.conversational_ai.model.passage import Passage, placed
 from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.model.unreadable_file import ScannedFile, UnreadableFile
 from domains.conversational_ai.model.unreadable_page import MissingPage, PageAway, RobotsRefusal
@@ -1061,6 +1062,38 @@ class DocumentsContract:
         await house.work(principal)
         await house.work(principal)
         assert await house.found(principal, base.id, "text") == ["third text"]
+        assert await house.index.count(principal.tenant) == 1
+        assert await house.due(principal) == []
+
+    async def test_a_worker_that_is_slower_than_the_replacement_leaves_no_vectors(self, house: KnowledgeHouse) -> None:
+        principal = await house.open_account("pro")
+        base = await house.base(principal)
+        row = await house.source(principal, base.id, LONG)
+
+        async def replaced_meanwhile(_: int) -> None:
+            house.index.after_upsert = None
+            new = ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=TextContent("new text"), requested_by=principal)
+            await house.replace(new)
+            for _ in range(2):
+                for delivery, event in await house.due(principal):
+                    if not isinstance(event, KnowledgeSourceAdded):
+                        await house.deliver(delivery, event)
+            await house.index.upsert(principal.tenant, slow)  # what a second worker still had in its hands
+
+        old = Passage(
+            id=new_id(),
+            organization_id=principal.tenant,
+            knowledge_base_id=base.id,
+            source_id=row.id,
+            source_version=1,
+            ordinal=0,
+            text="old text",
+            locator=Locator(start=0, end=8),
+        )
+        slow = await house.vectors.of_passages([old])
+        house.index.after_upsert = replaced_meanwhile
+        await house.work(principal)
+        assert await house.found(principal, base.id, "text") == ["new text"]
         assert await house.index.count(principal.tenant) == 1
         assert await house.due(principal) == []
 

@@ -98,12 +98,34 @@ def test_every_missing_setting_is_named_at_once() -> None:
                 "https://good.example, *",
             )
         ),
+        ("LUNEO_CLAMD_URL", "http://127.0.0.1:3310"),
+        ("LUNEO_CLAMD_URL", "tcp://"),
+        ("LUNEO_CLAMD_URL", "unix://run/clamd.ctl"),
+        ("LUNEO_WEB_PAGES_PORTS", "80,https"),
+        ("LUNEO_WEB_PAGES_PORTS", "80,0"),
+        ("LUNEO_WEB_PAGES_PORTS", " , "),
+        ("LUNEO_WEB_PAGES_ALLOW_PRIVATE", "perhaps"),
+        ("LUNEO_DOWNLOAD_LINK_SECONDS", "604801"),
         ("LUNEO_LOG_LEVEL", "loud"),
         ("LUNEO_LOG_FORMAT", "xml"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     assert any(problem.startswith(f"{name}: ") for problem in problems({**DEVELOPMENT, name: value}))
+
+
+def test_pages_of_this_machine_are_for_developers_alone() -> None:
+    private = {"LUNEO_WEB_PAGES_ALLOW_PRIVATE": "true"}
+    assert Settings.load({**DEVELOPMENT, **private}).web_pages_allow_private
+    assert problems({**PRODUCTION, **private}) == [
+        "LUNEO_WEB_PAGES_ALLOW_PRIVATE: production refuses to fetch pages of this machine and its network for whoever asks"
+    ]
+    assert not Settings.load(PRODUCTION).web_pages_allow_private
+
+
+@pytest.mark.parametrize("url", ["tcp://clamd.internal:3310", "tcp://127.0.0.1", "unix:///run/clamav/clamd.ctl"])
+def test_a_scanner_is_reached_by_tcp_or_a_socket(url: str) -> None:
+    assert Settings.load({**DEVELOPMENT, "LUNEO_CLAMD_URL": url, "LUNEO_WEB_PAGES_PORTS": "80, 8080"}).clamd_url == url
 
 
 def test_faults_of_every_kind_are_named_in_one_list() -> None:

@@ -52,13 +52,9 @@ class IndexSource:
         except AlreadyDelivered:
             raise
         except Overtaken:
-            async with self.transactions(system, completes=delivery):
-                return
+            await self._leave(event, delivery, system)
         except NotFound:
-            await self.index.remove_source(system.tenant, event.source_id)
-            await self.objects.delete_below(_objects(event, system).all)
-            async with self.transactions(system, completes=delivery):
-                return
+            await self._clean_up(event, delivery, system)
         except (Unreadable, QuotaExceeded) as refusal:
             async with self.transactions(system, completes=delivery) as tx:
                 source = await tx.sources.get(event.knowledge_base_id, event.source_id)
@@ -67,6 +63,23 @@ class IndexSource:
         except Exception as error:
             await self._show(error, event, system)
             raise
+
+    async def _leave(self, event: Content, delivery: Delivery, system: Principal) -> None:
+        """Take out what was indexed after the content was replaced; before the new one is found, its own end will."""
+        try:
+            async with self.transactions(system, completes=delivery) as tx:
+                source = await tx.sources.get(event.knowledge_base_id, event.source_id)
+                if source.indexed_version == source.content_version:
+                    await self.index.remove_source(system.tenant, source.id, except_version=source.content_version)
+        except NotFound:
+            await self._clean_up(event, delivery, system)
+
+    async def _clean_up(self, event: Content, delivery: Delivery, system: Principal) -> None:
+        """Take out what was indexed and kept of a source that was deleted meanwhile."""
+        await self.index.remove_source(system.tenant, event.source_id)
+        await self.objects.delete_below(SourceObjects(system.tenant, event.knowledge_base_id, event.source_id).all)
+        async with self.transactions(system, completes=delivery):
+            return
 
     async def _index(self, event: Content, delivery: Delivery, system: Principal) -> None:
         model = self.vectors.model
@@ -140,10 +153,6 @@ class IndexSource:
                 source.failed(_reason(error), code=error.code if isinstance(error, LuneoError) else None, at=self.clock.now())
         except (NotFound, Overtaken):
             return
-
-
-def _objects(event: Content, system: Principal) -> SourceObjects:
-    return SourceObjects(system.tenant, event.knowledge_base_id, event.source_id)
 
 
 def _reason(error: Exception | None) -> str:

@@ -176,6 +176,7 @@ async def test_a_pdf_is_a_page_too(site: Site, hosts: Hosts) -> None:
         ((200, {"Content-Type": "image/png"}, b"\x89PNG"), UnsupportedPage),
         ((200, {"Content-Type": "application/pdf"}, b"none"), UnsupportedPage),
         ((200, {"Content-Type": "text/plain"}, files.pdf()), UnsupportedPage),
+        ((200, {"Content-Type": "text/plain"}, b"\x7fELF\0\0"), UnsupportedPage),
         ((200, {"Content-Type": "text/html", "Content-Encoding": "br"}, b"x"), UnsupportedPage),
         ((200, {"Content-Type": "text/html"}, b" \n"), EmptyPage),
         ((200, {"Content-Type": "text/html", "Content-Encoding": "gzip"}, b"not packed"), PageAway),
