@@ -59,11 +59,13 @@ class Effort:
     copies: int
     usage_batches: int
     quota_turns: int
+    passages: int
+    searches: int
     starts: bool
 
 
-FULL = Effort(5, 400, 160, 60, 10_000, 10_000, 60, 400, starts=True)
-SMOKE = Effort(1, 24, 16, 5, 60, 10_000, 3, 60, starts=False)
+FULL = Effort(5, 400, 160, 60, 10_000, 10_000, 60, 400, 100_000, 200, starts=True)
+SMOKE = Effort(1, 24, 16, 5, 60, 10_000, 3, 60, 2_000, 20, starts=False)
 
 
 def turn_figures(installation: Installation, effort: Effort, litellm: str | None = None) -> list[Figure]:
