@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import measurements
+from tests.benchmarks import measurements, retrieval
 from tests.benchmarks.figures import HEADING, Figure, row, write
 from tests.benchmarks.installation import Installation
 
@@ -42,6 +42,7 @@ def main() -> int:
             run("documents", lambda: measurements.document_figures(installation, effort))
             run("ingest", lambda: measurements.ingest_figures(installation, effort))
             run("quota", lambda: measurements.quota_figures(installation, effort))
+            run("retrieval", lambda: retrieval.retrieval_figures(installation, effort))
             run("wire", lambda: measurements.round_trip_figures(installation, effort))
     run("start", lambda: measurements.start_figures(effort))
     write(figures, Path("bench.json"))

@@ -61,13 +61,15 @@ class Effort:
     copies: int
     usage_batches: int
     quota_turns: int
-    starts: bool
     pages: int
     passages: int
+    indexed_passages: int
+    searches: int
+    starts: bool
 
 
-FULL = Effort(5, 400, 160, 60, 10_000, 10_000, 60, 400, starts=True, pages=100, passages=1_000)
-SMOKE = Effort(1, 24, 16, 5, 60, 10_000, 3, 60, starts=False, pages=4, passages=20)
+FULL = Effort(5, 400, 160, 60, 10_000, 10_000, 60, 400, pages=100, passages=1_000, indexed_passages=100_000, searches=200, starts=True)
+SMOKE = Effort(1, 24, 16, 5, 60, 10_000, 3, 60, pages=4, passages=20, indexed_passages=2_000, searches=20, starts=False)
 
 
 def turn_figures(installation: Installation, effort: Effort, litellm: str | None = None) -> list[Figure]:

@@ -137,7 +137,7 @@ async def test_a_page_is_fetched_by_a_guest_who_says_who_it_is(site: Site, hosts
         ({"Content-Type": "application/xhtml+xml"}, PAGE.replace("euros", "€").encode(), FileFormat.WEB_PAGE),
         (
             {"Content-Type": "text/html", "Content-Encoding": "gzip"},
-            gzip.compress(PAGE.replace("euros", "€").encode()),
+            gzip.compress(PAGE.replace("euros", "€").encode(), mtime=0),
             FileFormat.WEB_PAGE,
         ),
         ({"Content-Type": "text/plain"}, "49 €".encode(), FileFormat.TEXT),
@@ -180,7 +180,7 @@ async def test_a_pdf_is_a_page_too(site: Site, hosts: Hosts) -> None:
         ((200, {"Content-Type": "text/html", "Content-Encoding": "br"}, b"x"), UnsupportedPage),
         ((200, {"Content-Type": "text/html"}, b" \n"), EmptyPage),
         ((200, {"Content-Type": "text/html", "Content-Encoding": "gzip"}, b"not packed"), PageAway),
-        ((200, {"Content-Type": "text/html", "Content-Encoding": "gzip"}, gzip.compress(bytes(20_000_000))), OversizedPage),
+        ((200, {"Content-Type": "text/html", "Content-Encoding": "gzip"}, gzip.compress(bytes(20_000_000), mtime=0)), OversizedPage),
         ((200, {"Content-Type": "text/html"}, b"x" * 1_000_001), OversizedPage),
     ],
 )
