@@ -50,7 +50,7 @@ from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.clock import Clock
 from shared_kernel.errors import LuneoError, Unavailable
-from shared_kernel.identifiers import new_id
+from shared_kernel.identifiers import id_after
 
 _HISTORY_TOKENS = 3_000
 _CONTEXT_TOKENS = 4_000
@@ -320,7 +320,7 @@ class Orchestrator:
             tokens_in, tokens_out, estimated = self.tokenizer.count(_prompt(progress.request)), self.tokenizer.count(text), True
         price = self.model.price(by.model)
         return Answer(
-            message_id=new_id(),
+            message_id=id_after(turn.question.message_id),
             content=text,
             citations=cite(text, progress.passages),
             usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
