@@ -1,7 +1,8 @@
 """HTTP as it comes over a connection: what is no request is answered with a problem, like every other error.
 
-uvicorn's protocol with a measure for what a request's head may be, and without two surprises: a body that comes with an offer to change
-the protocol (`Upgrade: h2c`, as Java's client and `curl --http2` send it) is read instead of thrown away, and trailers are no headers.
+uvicorn's protocol with a measure for what a request's head may be, and without its surprises: a body that comes with an offer to change
+the protocol (`Upgrade: h2c`, as Java's client and `curl --http2` send it) is read instead of thrown away, trailers are no headers, and
+HTTP/1.0 gets no chunks.
 """
 
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from http import HTTPStatus
 import httptools
 import msgspec
 from litestar.exceptions import HTTPException
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from entrypoints.http.edge import SECURITY_HEADERS
@@ -100,6 +102,9 @@ class Protocol(HttpToolsProtocol):
         if self._skipped_body is None:
             super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        super()._start_asgi_task(cycle, _until_closed(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
+
     def _refuse(self, refusal: HTTPException) -> None:
         """Answer with the problem and close: nobody knows where another request would begin.
 
@@ -121,6 +126,22 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(_answer(refusal, self.server_state.default_headers))
         self.transport.write_eof()
         self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+
+def _until_closed(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """Let the connection's end be the end of an answer without a length: HTTP/1.0 knows no chunks (RFC 9112, sections 6.1 and 6.3)."""
+
+    async def served(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        cycle.chunked_encoding = False
+
+        async def measured(message: ASGISendEvent) -> None:
+            if message["type"] == "http.response.body":
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, measured)
+
+    return served
 
 
 def _large_head() -> HTTPException:

@@ -16,10 +16,10 @@ from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersion
 from domains.conversational_ai.ports.agents_and_knowledge import DeletedSource
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage, KnowledgeBaseRow, KnowledgeSourceRow
 from shared_kernel.aggregate import Aggregate, AuditNote
-from shared_kernel.errors import AlreadyDelivered, FieldError, InvalidInput, NotFound
+from shared_kernel.errors import AlreadyDelivered, NotFound
 from shared_kernel.events import Delivery, Event
 from shared_kernel.identifiers import new_id
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 from shared_kernel.unit_of_work import UnitOfWork
 from tests.fakes.billing import BillingStore, in_memory_unit
@@ -379,7 +379,7 @@ def _parsed(cursor: str, parse: type[T]) -> T:
     try:
         return parse(cursor)  # type: ignore[call-arg]
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list")) from None
+        raise ForeignCursor from None
 
 
 def _page(rows: list[Any], page: PageRequest) -> Page[Any]:

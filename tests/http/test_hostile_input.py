@@ -129,6 +129,19 @@ async def test_paths_and_queries(site: Site) -> None:
     assert len(found) > 500
 
 
+async def test_every_list_says_the_same_of_a_cursor_that_it_did_not_give(site: Site) -> None:
+    shop, routes = await shop_and_routes(site)
+    lists = [r for r in routes if "cursor" in r.handler.parsed_fn_signature.parameters]
+    for route in lists:
+        for cursor in ("x", "%00", "e30"):
+            answer = await send(site, shop.owner, route, f"{route.path(shop.ids())}?cursor={cursor}")
+            assert (answer.status_code, answer.json()["errors"]) == (
+                422,
+                [{"field": "cursor", "code": "invalid", "detail": "is not a next_cursor that this list gave"}],
+            ), route
+    assert len(lists) > 8
+
+
 async def test_headers(site: Site) -> None:
     shop, routes = await shop_and_routes(site)
     found: list[str | None] = []

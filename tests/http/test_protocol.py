@@ -49,6 +49,14 @@ async def half(_: Scope, __: Receive, send: Send) -> None:
     await asyncio.Event().wait()
 
 
+async def pieces(_: Scope, __: Receive, send: Send) -> None:
+    """Answer in pieces, without a length."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for piece in (b"some ", b"", b"text"):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 @asynccontextmanager
 async def connected(app: ASGIApp = echo) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     served: Any = app  # uvicorn has types of its own
@@ -190,3 +198,29 @@ async def test_noise_behind_requests_that_wait_is_not_answered_before_them() -> 
     async with connected(half) as (reader, writer):
         writer.write((b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n") * 2 + b"\x00 noise\r\n\r\n")
         assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+@pytest.mark.parametrize("keeping", [b"", b"Connection: keep-alive\r\n"])
+async def test_an_old_client_gets_no_chunks(keeping: bytes) -> None:
+    async with connected(pieces) as (reader, writer):
+        writer.write(b"GET / HTTP/1.0\r\n" + HEAD + keeping + b"\r\n")
+        head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    assert body == b"some text"
+
+
+async def test_an_old_client_gets_what_has_a_length_as_it_is() -> None:
+    async with connected() as (reader, writer):
+        writer.write(b"POST /old HTTP/1.0\r\n" + HEAD + b"Content-Length: 2\r\n\r\nhi")
+        reply = Reply.of(await asyncio.wait_for(reader.read(), 10))
+    assert (reply.status, reply.body["path"], reply.body["body"]) == (200, "/old", "hi")
+    assert int(reply.headers["content-length"]) > 0
+
+
+async def test_a_client_of_today_gets_chunks() -> None:
+    async with connected(pieces) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n\r\n")
+        head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    assert b"transfer-encoding: chunked" in head
+    assert body == b"5\r\nsome \r\n4\r\ntext\r\n0\r\n\r\n"

@@ -1090,7 +1090,7 @@ class DocumentsContract:
             text="old text",
             locator=Locator(start=0, end=8),
         )
-        slow = await house.vectors.of_passages([old])
+        slow = await house.vectors.of_passages(placed([old]))
         house.index.after_upsert = replaced_meanwhile
         await house.work(principal)
         assert await house.found(principal, base.id, "text") == ["new text"]

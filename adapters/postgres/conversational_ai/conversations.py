@@ -16,8 +16,8 @@ from domains.conversational_ai.model.branch import MessageLink
 from domains.conversational_ai.model.conversation import Conversation
 from domains.conversational_ai.model.turn import TurnInProgress
 from domains.conversational_ai.ports.conversations import ConversationSummary, StoredMessage
-from shared_kernel.errors import FieldError, InvalidInput, NotFound
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.errors import NotFound
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 
 mappings.map_imperatively(Conversation, turn_tables.conversations, version_id_col=turn_tables.conversations.c.version)
@@ -211,4 +211,4 @@ def _position(page: PageRequest) -> UUID | None:
     try:
         return UUID(page.cursor)
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor that a list gave")) from None
+        raise ForeignCursor from None

@@ -13,8 +13,8 @@ from domains.conversational_ai.model.knowledge_source import SourceContent, Sour
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersionRow
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage, KnowledgeBaseRow, KnowledgeSourceRow, progress
-from shared_kernel.errors import FieldError, InvalidInput, NotFound
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.errors import NotFound
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 
 
@@ -323,7 +323,7 @@ def _parsed(page: PageRequest, parse: Callable[[str], T]) -> T | None:
     try:
         return parse(page.cursor)
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list")) from None
+        raise ForeignCursor from None
 
 
 def _page(found: Sequence[I], page: PageRequest) -> Page[I]:

@@ -23,6 +23,7 @@ from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
     AnsweringAgent,
+    ConversationIsAhead,
     EarlierQuestion,
     Failure,
     NotInCurrentBranch,
@@ -53,6 +54,7 @@ register("agent_not_published", lambda _: AgentNotPublished())
 register("uq_turns_running", lambda _: TurnInProgress())
 register("uq_turns_client_message", lambda _: TurnAlreadyAsked())
 register(KEY_IS_KNOWN, lambda _: TurnAlreadyAsked())
+register("conversation_is_ahead", lambda detail: ConversationIsAhead(UUID(str(detail["last"]))))
 register("turn_not_running", lambda _: TurnNoLongerRunning())
 
 _ASKED_IN_A_CONVERSATION: LiteralString = """
@@ -129,10 +131,33 @@ _EARLIER_FOUND: LiteralString = """,
        luneo.require((select count(*) from earlier) = 1, 'message_not_found'),
        luneo.require((select shown from earlier), 'message_not_in_branch')
 """
+_IN_ORDER: LiteralString = """,
+       luneo.require(last.id is null or last.id < %(message)s
+                     or exists (select from conversational_ai.turns t where t.organization_id = %(organization)s
+                                                                        and t.conversation_id = %(conversation)s and t.state = 'running'),
+                     'conversation_is_ahead', json_build_object('last', last.id)::text)
+"""
 _ONE: LiteralString = "  from (select 1) one left join asked on true"
-_OPEN_AT_THE_END: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _BRANCH_STOOD + _ONE
+_LAST: LiteralString = """
+  left join lateral (
+    select m.id from conversational_ai.messages m
+     where m.organization_id = %(organization)s and m.conversation_id = %(conversation)s order by m.id desc limit 1) last on true
+"""
+_OPEN_AT_THE_END: LiteralString = (
+    _ASKED_IN_A_CONVERSATION + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _BRANCH_STOOD + _IN_ORDER + _ONE + _LAST
+)
 _OPEN_IN_PLACE: LiteralString = (
-    _ASKED_IN_A_CONVERSATION + _OPENED + _EARLIER + _QUESTION + _IN_PLACE + _FOUND + _BRANCH_STOOD + _EARLIER_FOUND + _ONE
+    _ASKED_IN_A_CONVERSATION
+    + _OPENED
+    + _EARLIER
+    + _QUESTION
+    + _IN_PLACE
+    + _FOUND
+    + _BRANCH_STOOD
+    + _EARLIER_FOUND
+    + _IN_ORDER
+    + _ONE
+    + _LAST
 )
 _OPEN_AGAIN: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _EARLIER + _FOUND + _BRANCH_STOOD + _EARLIER_FOUND + _ONE
 _OPEN_ONE_OFF: LiteralString = _ASKED_OF_AN_AGENT + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _ONE

@@ -51,6 +51,17 @@ class ClientMessageIdReused(LuneoError):
     title = "This client message id was used for another message"
 
 
+class ConversationIsAhead(Conflict):
+    """The conversation's last message has a later id than the one to be added: a process whose clock is ahead made it."""
+
+    code = "conversation_is_ahead"
+    title = "The message would not be the last of the conversation"
+
+    def __init__(self, last_message_id: UUID) -> None:
+        super().__init__()
+        self.last_message_id = last_message_id
+
+
 class AgentNotPublished(Conflict):
     """Only a published agent answers."""
 

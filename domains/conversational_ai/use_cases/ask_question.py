@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from domains.conversational_ai.model.turn import (
     NO_WISHES,
     AgentNotPublished,
     ClientMessageIdReused,
+    ConversationIsAhead,
     EarlierQuestion,
     NotInCurrentBranch,
     OneOff,
@@ -34,7 +35,7 @@ from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from shared_kernel.clock import Clock
 from shared_kernel.errors import FieldError, InvalidInput
-from shared_kernel.identifiers import new_id
+from shared_kernel.identifiers import id_after, new_id
 from shared_kernel.principal import Principal
 
 MAXIMUM_LENGTH = 8_000
@@ -197,13 +198,20 @@ class AskQuestionHandler:
         rules = await self.agent_rate.count(question.asked_by, question.conversation_id, agent_id=agent_id)
         try:
             try:
-                return await self.turns.open(question)
+                return await self._in_order(question)
             except QuotaPeriodMissing:
                 await self.quotas.open_periods(question.asked_by.tenant)
-                return await self.turns.open(question)
+                return await self._in_order(question)
         except Exception:
             await self.agent_rate.give_back(rules)
             raise
+
+    async def _in_order(self, question: Question) -> OpenedTurn:
+        """Open the turn with a message that sorts after all of its conversation, whichever replica's clock is ahead."""
+        try:
+            return await self.turns.open(question)
+        except ConversationIsAhead as ahead:
+            return await self.turns.open(replace(question, message_id=id_after(ahead.last_message_id)))
 
     async def _asked_before(self, question: Question) -> TurnRecord | None:
         caller, key = question.asked_by, question.idempotency_key

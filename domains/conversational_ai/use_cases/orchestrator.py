@@ -53,7 +53,7 @@ from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.clock import Clock
 from shared_kernel.errors import LuneoError, Unavailable
-from shared_kernel.identifiers import new_id
+from shared_kernel.identifiers import id_after
 
 _HISTORY_TOKENS = 3_000
 _CONTEXT_TOKENS = 4_000
@@ -355,7 +355,7 @@ class Orchestrator:
         finished = progress.finished
         by = finished or progress.begun or AnswerBegun(_model(turn), "")
         return Answer(
-            message_id=new_id(),
+            message_id=id_after(turn.question.message_id),
             content=text,
             citations=cite(_read(text, progress.request), progress.passages),
             usage=self._usage(progress, by.model),
