@@ -24,7 +24,7 @@ from entrypoints.http.openai_errors import is_openai
 from tests.contract.owner import Owner
 from tests.fixtures.described import PUBLISHED, document
 
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "8"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -43,6 +43,15 @@ MADE_TO_BE_DELETED = {
     if "post" in operations and any("delete" in below for at, below in document()["paths"].items() if at.startswith(path + "/{"))
 }
 
+NO_SUCCESS = {
+    "POST /api/v1/auth/verify-email": "needs a mailed proof",
+    "POST /api/v1/auth/refresh": "needs a refresh token, which works once",
+    "POST /api/v1/auth/login": "the example's account is none of this installation",
+    "DELETE /api/v1/members/{member_id}": "there is one member, the last owner, who must stay",
+    "PATCH /api/v1/members/{member_id}": "same, and an owner only becomes one of lower rank",
+}
+answered: dict[str, set[int]] = {}
+
 schema = schemathesis.openapi.from_path(PUBLISHED)
 schema.config.generation.update(
     modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE],
@@ -58,10 +67,19 @@ def test_an_operation_answers_as_it_is_described(case: Case[Any], owner: Owner) 
     aim(case, owner)
     headers = owner.key if is_openai(case.path) else owner.fresh_session() if case.path in ENDS_THE_SESSION else owner.headers
     answer = case.call_and_validate(base_url=owner.demo.base_url, headers=headers, checks=CHECKS, timeout=30)
+    if case.method.upper() == case.operation.method.upper():  # a method that is not there is tried, too
+        answered.setdefault(case.operation.label, set()).add(answer.status_code)
     if case.method.upper() == "DELETE" and answer.status_code == 204:
         owner.lost_something()
     elif case.method.upper() == "POST" and answer.status_code in {201, 202} and case.path in MADE_TO_BE_DELETED:
         owner.delete(f"{answer.request.url}/{answer.json()['id']}")
+
+
+def test_the_operations_were_reached() -> None:
+    """A suite that was refused everywhere would find nothing: what was called also succeeded."""
+    assert answered
+    closed = {name: sorted(seen) for name, seen in answered.items() if not any(200 <= status < 300 for status in seen)}
+    assert set(closed) <= set(NO_SUCCESS), closed
 
 
 def aim(case: Case[Any], owner: Owner) -> None:

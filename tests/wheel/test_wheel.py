@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from tests.faults.installation import ROOT
-from tests.fixtures.running import luneo_up
+from tests.fixtures.running import luneo_up, open_folder
 
 LIMIT_SECONDS = 300
 OURS = ("shared_kernel", "contracts", "domains", "adapters", "entrypoints")
@@ -58,20 +58,21 @@ class Apart:
 
 
 @pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
+def apart() -> Iterator[Apart]:
     """The wheel, built from the checkout and installed."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for parent in (folder, folder.parent):
-        parent.chmod(0o755)  # the database runs as another user when started by root
-    apart = Apart(folder)
+    with open_folder("wheel") as folder:
+        yield _installed(Apart(folder))
+
+
+def _installed(apart: Apart) -> Apart:
+    folder = apart.folder
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=LIMIT_SECONDS)
     subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, capture_output=True, timeout=LIMIT_SECONDS)
     (wheel,) = folder.glob("luneo-*.whl")
     apart.run(*INSTALL, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt"))
     apart.run(*INSTALL, "--no-deps", str(wheel))
-    yield apart
-    shutil.rmtree(folder, ignore_errors=True)
+    return apart
 
 
 def test_it_is_not_the_checkout_that_is_imported(apart: Apart) -> None:
