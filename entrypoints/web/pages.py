@@ -16,7 +16,10 @@ from shared_kernel.errors import LuneoError
 
 def _pages(handlers: Sequence[ControllerRouterHandler]) -> Router:
     return Router(
-        "/", route_handlers=handlers, before_request=refuse_other_sites, exception_handlers={LuneoError: refused, HTTPException: refused}
+        "/",
+        route_handlers=handlers,
+        before_request=refuse_other_sites,
+        exception_handlers={LuneoError: refused, HTTPException: refused, Exception: refused},
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response
 from litestar.enums import MediaType
-from litestar.exceptions import HTTPException
 
-from entrypoints.http.problems import status_of
+from contracts.http.base import Problem
+from entrypoints.http.problems import handle
 from entrypoints.web.bundle import FOLDER, Bundle
 from entrypoints.web.texts import TEXTS, Language, language_named, preferred
 from shared_kernel.errors import InvalidInput, LuneoError, PermissionDenied, Unauthenticated
@@ -121,11 +121,17 @@ def refused(request: PageRequest, error: Exception) -> Response[str]:
         if may_resume(request):
             return rendered(request, "resume.html", status=401, next=_asked(request))
         return sent_to(request, f"/sign-in?next={_asked(request)}")
-    if not isinstance(error, LuneoError):
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        return rendered(request, "problem.html", status=status, code="bad_request", detail="", retry_after=None)
-    wait = error.extra.get("retry_after")
-    return rendered(request, "problem.html", status=status_of(error), code=error.code, detail=error.detail, retry_after=wait)
+    return told(request, error)
+
+
+def told(request: PageRequest, error: Exception) -> Response[str]:
+    """Return the page that says what went wrong, and what to do."""
+    problem = handle(request, error).content  # which keeps a line of what nobody expected
+    if not isinstance(problem, Problem):
+        raise TypeError("a page is no part of the API that tells its errors otherwise")
+    return rendered(
+        request, "problem.html", status=problem.status, code=problem.code, detail=problem.detail, retry_after=problem.retry_after
+    )
 
 
 def field_errors(request: PageRequest, error: LuneoError) -> Mapping[str, str]:

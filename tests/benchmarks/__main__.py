@@ -43,6 +43,7 @@ def main() -> int:
             run("ingest", lambda: measurements.ingest_figures(installation, effort))
             run("quota", lambda: measurements.quota_figures(installation, effort))
             run("retrieval", lambda: retrieval.retrieval_figures(installation, effort))
+            run("page", lambda: measurements.page_figures(installation, effort))
             run("wire", lambda: measurements.round_trip_figures(installation, effort))
     run("start", lambda: measurements.start_figures(effort))
     write(figures, Path("bench.json"))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -238,6 +239,16 @@ class Installation:
         body = {"email": self.demo.email, "password": self.demo.password, "session": "token"}
         session = await self.call(base_url, "/api/v1/auth/login", body)
         return {"authorization": f"Bearer {session['access_token']}"}
+
+    def session_cookie(self, base_url: str) -> str:
+        """Sign the demo's owner in as a browser does; return what it sends as its cookie."""
+        body = json.dumps({"email": self.demo.email, "password": self.demo.password}).encode()
+        request = urllib.request.Request(  # noqa: S310 - our own address
+            f"{base_url}/api/v1/auth/login", body, {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own address
+            cookies = answer.headers.get_all("set-cookie")
+        return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -27,9 +27,10 @@ from domains.billing.model.usage import UsageEvent
 from domains.billing.use_cases.ingest_usage import IngestUsage, IngestUsageHandler
 from entrypoints.composition.container import make_container
 from entrypoints.observability.metrics import Metrics
+from entrypoints.web.rendering import BUNDLE
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
-from tests.benchmarks.client import Target, first_tokens, run_turns
+from tests.benchmarks.client import Connection, Target, first_tokens, run_turns
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.installation import CLIENTS, Installation, Process
 from tests.fixtures.files import pdf
@@ -390,6 +391,34 @@ def quota_figures(installation: Installation, effort: Effort) -> list[Figure]:
         return effort.quota_turns / seconds
 
     return [Figure(name="turns reserved and settled, one organisation, 50 at once", value=uvloop.run(contend()), unit="1/s")]
+
+
+def page_figures(installation: Installation, effort: Effort) -> list[Figure]:
+    """CPU of the serving process for the first page of somebody who is signed in: who it is, their agents, the frame around the chat.
+
+    Budget: what a turn may cost is 2.5 ms, and a page is asked for far less often than a turn; at 3 ms a core shows 300 pages a second.
+    """
+    if BUNDLE.entry("chat") is None:
+        print("  the first page is not measured: nothing was built (make pages)")
+        return []
+
+    async def show(base_url: str, headers: dict[str, str], pages: int) -> None:
+        connection = await Connection.open(base_url)
+        for _ in range(pages):
+            answer = await connection.send("GET", "/", b"", headers)
+            if answer.status != 200 or b'id="composer"' not in answer.body:
+                raise RuntimeError(f"/ answered {answer.status}: {answer.body[:500]!r}")
+        await connection.close()
+
+    with installation.processes() as ((api,), _):
+        headers = {"cookie": installation.session_cookie(api.base_url), "accept-language": "en"}
+        asyncio.run(show(api.base_url, headers, _WARM_TURNS))
+        costs = []
+        for _ in range(effort.rounds):
+            before = api.cpu_seconds()
+            asyncio.run(show(api.base_url, headers, effort.json_turns))
+            costs.append((api.cpu_seconds() - before) / effort.json_turns * _MILLISECONDS)
+    return [Figure(name="CPU per first page, signed in", value=statistics.median(costs), unit="ms", budget=3)]
 
 
 def start_figures(effort: Effort) -> list[Figure]:

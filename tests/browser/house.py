@@ -176,6 +176,9 @@ class Visit:
         )
         width = self.page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert width <= 0, f"{state}: {width} pixels wider than the screen"
+        if self.page.locator("body.app").count():
+            height = self.page.evaluate("() => document.documentElement.scrollHeight - document.documentElement.clientHeight")
+            assert height <= 0, f"{state}: the frame itself scrolls by {height} pixels"
         assert not self.wrong, f"{state}: {self.wrong}"
 
 

@@ -23,7 +23,7 @@ from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.problems import status_of
 from entrypoints.http.routing import public
 from entrypoints.settings import Settings
-from entrypoints.web.rendering import PageRequest, field_errors, language_of, local, rendered, sent_to
+from entrypoints.web.rendering import PageRequest, field_errors, language_of, local, rendered, sent_to, told
 from shared_kernel.errors import LuneoError
 from shared_kernel.principal import Principal
 
@@ -143,7 +143,7 @@ async def confirm(  # noqa: PLR0917 - passed by name
         if data.token is None and data.email:
             said = next(iter(field_errors(request, error).values()), error.detail)
             return _check_mailbox(request, data.email, settings.development, {"code": said}, status_of(error))
-        return rendered(request, "problem.html", status=status_of(error), code=error.code, detail=error.detail, retry_after=None)
+        return told(request, error)
     return _signed_in(request, "/", answers, session)
 
 
