@@ -26,6 +26,7 @@ from contracts.conversational_ai.events import (
     KnowledgeSourceVersionRetired,
 )
 from domains.conversational_ai.model.agent import AgentChanges, AgentStatus, OfferedModels, SlugTaken, Tone
+from domains.conversational_ai.model.citation import Locator
 from domains.conversational_ai.model.knowledge_source import (
     Pair,
     QuestionsContent,
@@ -36,6 +37,7 @@ from domains.conversational_ai.model.knowledge_source import (
     WebPageContent,
 )
 from domains.conversational_ai.model.languages import KnowledgeLanguage, Language
+from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.term_weights import TermWeights
 from domains.conversational_ai.model.unreadable_file import ScannedFile, UnreadableFile
 from domains.conversational_ai.model.unreadable_page import MissingPage, PageAway, RobotsRefusal
@@ -115,19 +117,16 @@ class MovableClock:
 
 @dataclass
 class ObservedIndex:
-    """A passage index that does what a test says before and after each upsert."""
+    """A passage index that does what a test says after each upsert."""
 
     inner: PassageIndex
     upserts: list[list[UUID]] = field(default_factory=list)
-    before_upsert: Callable[[], Awaitable[None]] | None = None
     after_upsert: Callable[[int], Awaitable[None]] | None = None
 
     async def prepare(self) -> None:
         await self.inner.prepare()
 
     async def upsert(self, organization_id: UUID, entries: Sequence[PassageVector]) -> None:
-        if self.before_upsert is not None:
-            await self.before_upsert()
         await self.inner.upsert(organization_id, entries)
         self.upserts.append([e.passage_id for e in entries])
         if self.after_upsert is not None:
@@ -1014,16 +1013,28 @@ class DocumentsContract:
         base = await house.base(principal)
         row = await house.source(principal, base.id, LONG)
 
-        async def replaced_meanwhile() -> None:
-            house.index.before_upsert = None
+        async def replaced_meanwhile(_: int) -> None:
+            house.index.after_upsert = None
             new = ReplaceSourceContent(knowledge_base_id=base.id, source_id=row.id, content=TextContent("new text"), requested_by=principal)
             await house.replace(new)
             for _ in range(2):
                 for delivery, event in await house.due(principal):
                     if not isinstance(event, KnowledgeSourceAdded):
                         await house.deliver(delivery, event)
+            await house.index.upsert(principal.tenant, slow)  # what a second worker still had in its hands
 
-        house.index.before_upsert = replaced_meanwhile
+        old = Passage(
+            id=new_id(),
+            organization_id=principal.tenant,
+            knowledge_base_id=base.id,
+            source_id=row.id,
+            source_version=1,
+            ordinal=0,
+            text="old text",
+            locator=Locator(start=0, end=8),
+        )
+        slow = await house.vectors.of_passages([old])
+        house.index.after_upsert = replaced_meanwhile
         await house.work(principal)
         assert await house.found(principal, base.id, "text") == ["new text"]
         assert await house.index.count(principal.tenant) == 1
