@@ -173,7 +173,8 @@ class _Visit:
         if address.origin not in self._robots:
             self._robots[address.origin] = await self._robots_of(address)
         robots = self._robots[address.origin]
-        if robots is not None and not robots.can_fetch(str(address), PRODUCT):
+        # in a thread, as its reading is: a long one made for harm takes half a second each
+        if robots is not None and not await asyncio.to_thread(robots.can_fetch, str(address), PRODUCT):
             raise RobotsRefusal
 
     async def _robots_of(self, address: WebAddress) -> Protego | None:
@@ -191,7 +192,9 @@ class _Visit:
             return None
         if answer.status >= _FIRST_SERVER_ERROR:
             raise RobotsAway(f"{place.host} can't show its robots.txt now (status {answer.status})")
-        return None if answer.status >= _FIRST_ERROR else Protego.parse(answer.body.decode("utf-8", "replace"))
+        if answer.status >= _FIRST_ERROR:
+            return None
+        return await asyncio.to_thread(Protego.parse, answer.body.decode("utf-8", "replace"))
 
     async def _get(self, address: WebAddress, most: int) -> _Answer:
         """Ask for it at the addresses that were checked just now."""

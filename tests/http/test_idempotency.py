@@ -89,7 +89,7 @@ async def test_a_file_larger_than_the_plan_allows_is_not_read_to_its_end() -> No
     form = (b"content-type", b"multipart/form-data; boundary=x")
     for announced, most in (([], 51), ([(b"content-length", b"5065536")], 51), ([(b"content-length", b"5065537")], 0)):
         scope, read = keyed(), 0
-        scope["headers"] = [*scope["headers"], form, *announced]
+        scope["headers"] = [(b"idempotency-key", b"k"), form, *announced]
         scope["route_handler"].opt[UPLOAD] = ()
         with pytest.raises(QuotaExceeded) as refused:
             await middleware()(scope, endless, unsent)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -261,6 +262,28 @@ async def test_the_connection_goes_to_the_address_that_was_checked(hosts: Hosts)
         page = await fetch(site, hosts, here="127.0.0.3")
         assert page.content == PAGE.encode()
         assert len(hosts.asked) == len(site.asked) == 2
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_name_in_any_script_is_asked_for_in_ascii(site: Site, hosts: Hosts) -> None:
+    hosts.answers = {"xn--bcher-kva.example": [["127.0.0.1"]]}
+    site.answers["/préface"] = PAGE
+    address = WebAddress.parse(site.url("/préface?q=é", "bücher.example."))
+    page = await pages(hosts, site.port).fetch(address, most_bytes=None)
+    assert page.content == PAGE.encode()
+    assert site.asked[1].headers["Host"] == f"xn--bcher-kva.example:{site.port}"
+    assert site.paths()[1] == "/pr%C3%A9face?q=%C3%A9"
+
+
+async def test_an_ipv6_address_is_asked_as_it_is_written(hosts: Hosts) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    site, runner = await serve("::1")
+    try:
+        site.answers["/"] = PAGE
+        page = await pages(hosts, site.port, here="::1").fetch(WebAddress.parse(f"http://[::1]:{site.port}/"), most_bytes=None)
+        assert (page.content, hosts.asked) == (PAGE.encode(), [])
     finally:
         await runner.cleanup()
 

@@ -1,6 +1,7 @@
 """Bodies as they come: packed, in pieces, in any charset, and made to do harm."""
 
 import gzip
+import hashlib
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
@@ -38,9 +39,16 @@ def raw_deflate(content: bytes) -> bytes:
     ],
 )
 async def test_what_was_packed_is_unpacked(encoding: str, body: bytes) -> None:
-    for size in (7, 10_000):
+    for size in (1, 7, 10_000):
         assert await unpacked(in_pieces(body, size), encoding, len(FRENCH)) == (FRENCH, True)
         assert await unpacked(in_pieces(body, size), encoding, len(FRENCH) - 1) == (FRENCH[:-1], False)
+
+
+@pytest.mark.parametrize("size", [0, 1, 258, 65_535, 65_536, 65_537, 131_072, 131_330, 1_000_003])
+async def test_nothing_is_held_back_at_the_end(size: int) -> None:
+    for content in (bytes(size), hashlib.shake_256(b"noise").digest(size)):
+        for packed, encoding in ((raw_deflate(content), "deflate"), (zlib.compress(content), "deflate"), (gzip.compress(content), "gzip")):
+            assert await unpacked(in_pieces(packed, 16_384), encoding, size + 1) == (content, True)
 
 
 async def test_of_a_bomb_no_more_comes_out_than_is_allowed() -> None:
