@@ -37,6 +37,7 @@ LOCAL_EMBEDDINGS = "local"
 OPENAI_COMPATIBLE = "openai_compatible"
 _MOST_DIMENSIONS = 65_536  # of a vector in Qdrant
 _MOST_PASSAGES = 16
+_MOST_UNRELATED = 0.95
 
 
 class SettingsError(Exception):
@@ -319,6 +320,7 @@ class Settings:
     embeddings_model: str | None = _setting(_text, None)
     embeddings_dimension: int | None = _setting(_whole(1, _MOST_DIMENSIONS), None)
     embeddings_asks_for_dimension: bool = _setting(_switch, False)
+    embeddings_unrelated: float = _setting(_real(_MOST_UNRELATED), 0.8)
     embeddings_question_prefix: str = _setting(_text, "")
     embeddings_passage_prefix: str = _setting(_text, "")
     embeddings_batch: int = _setting(_whole(1, _MOST_PASSAGES, " (passages that are indexed in one go)"), _MOST_PASSAGES)

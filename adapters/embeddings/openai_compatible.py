@@ -18,7 +18,7 @@ import stamina
 
 from adapters.embeddings.fair_turns import FairTurns
 from adapters.embeddings.texts import sound
-from domains.conversational_ai.ports.embeddings import QUESTION_CHARACTERS
+from domains.conversational_ai.ports.embeddings import QUESTION_CHARACTERS, UNRELATED
 from shared_kernel.errors import Unavailable
 from shared_kernel.retry_after import seconds_to_wait
 
@@ -67,6 +67,8 @@ class OpenAICompatibleEmbeddings:
     `dimension` is how many numbers its vectors have; `asks_for_dimension` sends it along, for models that can shorten theirs.
     `question_prefix` and `passage_prefix` are put before texts for models that were trained so, as `query: ` and `passage: ` of E5.
 
+    `unrelated` is the cosine that texts without anything in common have by this model; similarities are stretched by it.
+
     Passages are sent `batch` at a time. Of questions `questions_at_once` are on their way; beyond that organisations take turns.
     Vectors come as base64 or as numbers, are put in the order of their `index` and brought to length 1.
 
@@ -84,6 +86,7 @@ class OpenAICompatibleEmbeddings:
         asks_for_dimension: bool = False,
         question_prefix: str = "",
         passage_prefix: str = "",
+        unrelated: float = UNRELATED,
         batch: int = 16,
         questions_at_once: int = 8,
         connect_seconds: float = 5.0,
@@ -97,6 +100,7 @@ class OpenAICompatibleEmbeddings:
         self._asks_for_dimension = asks_for_dimension
         self._question_prefix = question_prefix
         self._passage_prefix = passage_prefix
+        self._stretch = (1 - UNRELATED) / (1 - unrelated)
         self._batch = batch
         self._questions = FairTurns(questions_at_once)
         self._seconds = seconds
@@ -114,6 +118,10 @@ class OpenAICompatibleEmbeddings:
     def dimension(self) -> int:
         """How many numbers a vector has."""
         return self._dimension
+
+    def similarity(self, cosine: float) -> float:
+        """Return a cosine of this model's vectors on the common scale: `unrelated` is `UNRELATED`, 1 stays 1."""
+        return 1 - (1 - cosine) * self._stretch
 
     async def embed_query(self, organization_id: UUID, text: str) -> Sequence[float]:
         """Return the vector of a question's first part when it is its organisation's turn.

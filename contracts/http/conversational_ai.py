@@ -473,8 +473,8 @@ class SearchBody(Request, frozen=True):
 class PassageScores(Response, frozen=True):
     """How a passage came to its place.
 
-    `dense` is its similarity to the query in meaning (cosine), `sparse` the score of the words they share (BM25, 0 for none), `fused` the
-    weighted sum of both as standard scores among this query's candidates: passages are ordered by it.
+    `dense` is its similarity to the query in meaning (cosine, on the scale of the local model), `sparse` the score of the words they share
+    (BM25, 0 for none), `fused` the weighted sum of both as standard scores among this query's candidates: passages are ordered by it.
     """
 
     EXAMPLE: ClassVar[Example] = {"dense": 0.91, "sparse": 4.2, "fused": 1.7}

@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
+from itertools import combinations
+from math import fsum
+from statistics import fmean
 from urllib.parse import urlsplit
 
 from adapters.clamav.clamd_file_scanning import ClamdFileScanning
@@ -25,6 +28,15 @@ from shared_kernel.identifiers import new_id
 
 _SECONDS = 6.0
 _MAIL_SECONDS = 5.0
+_UNLIKE = (
+    "When does the library open on Saturdays?",
+    "The invoice is paid by bank transfer within thirty days.",
+    "Cats sleep most of the day.",
+    "Le moteur de la voiture ne démarre plus par grand froid.",
+    "Faites fondre le beurre, puis ajoutez la farine.",
+    "The glacier has lost half of its ice since 1950.",
+)
+_UNLIKE_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +126,16 @@ async def _index(settings: Settings, *, of_demo: bool) -> str:
 
 async def _embeddings(settings: Settings, embeddings: OpenAICompatibleEmbeddings) -> str:
     try:
-        await embeddings.embed_passages(["Luneo"])
+        vectors = await embeddings.embed_passages(_UNLIKE)
     except LuneoError as error:
         raise OSError(f"{_place(settings.embeddings_base_url or '')}: {error}") from error
     finally:
         await embeddings.aclose()
-    return f"{settings.embeddings_model} answers with vectors of {embeddings.dimension} numbers"
+    unrelated = fmean(fsum(a * b for a, b in zip(one, other, strict=True)) for one, other in combinations(vectors, 2))
+    said = f"{settings.embeddings_model} answers with vectors of {embeddings.dimension} numbers; texts that have nothing in common score"
+    if abs(unrelated - settings.embeddings_unrelated) > _UNLIKE_TOLERANCE:
+        raise OSError(f"{said} {unrelated:.2f}, not {settings.embeddings_unrelated:.2f}: correct LUNEO_EMBEDDINGS_UNRELATED")
+    return f"{said} {unrelated:.2f}"
 
 
 async def _provider(settings: Settings, provider: ProviderSettings, *, short: bool) -> str:

@@ -60,6 +60,7 @@ def remote_embeddings(settings: Settings) -> OpenAICompatibleEmbeddings | None:
         model=model,
         dimension=dimension,
         asks_for_dimension=settings.embeddings_asks_for_dimension,
+        unrelated=settings.embeddings_unrelated,
         question_prefix=settings.embeddings_question_prefix,
         passage_prefix=settings.embeddings_passage_prefix,
         batch=settings.embeddings_batch,

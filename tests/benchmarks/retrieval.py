@@ -102,10 +102,17 @@ async def _fill(index: Path, tenants: Sequence[UUID], texts: _Texts, passages: i
 
 def _point(tenant: UUID, texts: _Texts) -> dict[str, object]:
     weights = weights_in_passage(texts.terms(_PASSAGE_TERMS))
+    base = str(tenant)
     return {
         "id": str(new_id()),
         "vector": {"dense": texts.vector(), "words": {"indices": list(weights.numbers), "values": list(weights.weights)}},
-        "payload": {"organization_id": str(tenant), "knowledge_base_id": str(tenant), "source_id": str(tenant), "source_version": 1},
+        "payload": {
+            "organization_id": base,
+            "tenant_base": f"{base}/{base}",
+            "knowledge_base_id": base,
+            "source_id": base,
+            "source_version": 1,
+        },
     }
 
 

@@ -100,14 +100,20 @@ async def test_a_provider_that_is_away() -> None:
     assert finding.text.endswith("is LUNEO_OPENAI_BASE_URL right, and may this machine reach it?")
 
 
+def embedded(one: list[int], other: list[int]) -> bytes:
+    """Answer six texts with one vector and the other in turns."""
+    return status("200 OK", body=json.dumps({"data": [{"embedding": each} for each in [one, other] * 3]}).encode())
+
+
 EMBEDDINGS = {"LUNEO_EMBEDDINGS_PROVIDER": "openai_compatible", "LUNEO_EMBEDDINGS_MODEL": "m", "LUNEO_EMBEDDINGS_DIMENSION": "2"}
 
 
 @pytest.mark.parametrize(
     ("answer", "ok", "text"),
     [
-        (status("200 OK", body=b'{"data": [{"embedding": [1, 0], "index": 0}]}'), True, "m answers with vectors of 2 numbers"),
-        (status("200 OK", body=b'{"data": [{"embedding": [1], "index": 0}]}'), False, "LUNEO_EMBEDDINGS_DIMENSION must be the model's"),
+        (embedded([1, 0], [4, 3]), True, "m answers with vectors of 2 numbers; texts that have nothing in common score 0.88"),
+        (embedded([1, 0], [0, 1]), False, "score 0.40, not 0.80: correct LUNEO_EMBEDDINGS_UNRELATED"),
+        (embedded([1], [1]), False, "LUNEO_EMBEDDINGS_DIMENSION must be the model's"),
         (status("401 Unauthorized"), False, "refuses the key (401): LUNEO_EMBEDDINGS_API_KEY must be one of its server"),
     ],
 )

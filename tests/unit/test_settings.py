@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH
 from entrypoints.settings import GENERATED, Mode, Settings, SettingsError
 
 DEVELOPMENT = {
@@ -218,6 +219,11 @@ def test_embeddings_of_a_server_need_its_address_model_and_dimension() -> None:
     for name in ("BASE_URL", "MODEL", "DIMENSION"):
         lacking = {key: value for key, value in EMBEDDINGS.items() if not key.endswith(name)}
         assert problems({**DEVELOPMENT, **lacking}) == [f"LUNEO_EMBEDDINGS_PROVIDER: openai_compatible needs LUNEO_EMBEDDINGS_{name} too"]
+
+
+def test_a_batch_of_embeddings_is_at_most_what_is_indexed_in_one_go() -> None:
+    assert Settings.load(DEVELOPMENT).embeddings_batch == BATCH
+    assert problems({**DEVELOPMENT, "LUNEO_EMBEDDINGS_BATCH": str(BATCH + 1)}) != []
 
 
 def test_an_address_for_embeddings_is_not_ignored() -> None:

@@ -23,6 +23,10 @@ class PassageVectors:
         """What made them, in one name: what another one made can't be compared."""
         return f"{self.embeddings.name}+{EMBEDDED_WITH}+{self.analysis.name}+{WEIGHTING}"
 
+    def similarity(self, cosine: float) -> float:
+        """Return the nearness of two vectors on the scale that cut-offs are made for."""
+        return self.embeddings.similarity(cosine)
+
     async def of_passages(self, passages: Sequence[PlacedPassage]) -> list[PassageVector]:
         """Return an entry for the index per passage, in order. Raises `Unavailable` when the embeddings do not answer."""
         vectors = await self.embeddings.embed_passages([placed.text_to_embed for placed in passages])

@@ -44,7 +44,7 @@ class RetrievePassages:
         if len(shown) < limit and len(near) >= wanted:
             near = await self._near(organization_id, knowledge_base_ids, question_vectors, cut_off, wanted * _MANY_SPARE)
             shown = await self._shown(organization_id, knowledge_base_ids, near, limit)
-        return [_citable(number, *each) for number, each in enumerate(shown, start=1)]
+        return [self._citable(number, *each) for number, each in enumerate(shown, start=1)]
 
     async def _near(
         self,
@@ -57,7 +57,9 @@ class RetrievePassages:
         """Return those of the `wanted` best of each kind that are near enough, with their fused scores, best first."""
         matches = await self.index.search(organization_id, knowledge_base_ids, *question, wanted)
         scored = zip(matches, fused([m.dense for m in matches], [m.sparse for m in matches]), strict=True)
-        return sorted((each for each in scored if each[0].dense >= cut_off), key=lambda each: each[1], reverse=True)
+        return sorted(
+            (each for each in scored if self.vectors.similarity(each[0].dense) >= cut_off), key=lambda each: each[1], reverse=True
+        )
 
     async def _shown(
         self, organization_id: UUID, knowledge_base_ids: Sequence[UUID], near: Sequence[tuple[PassageMatch, float]], limit: int
@@ -76,8 +78,15 @@ class RetrievePassages:
             shown += [(match, score, found[match.passage_id]) for match, score in some if match.passage_id in found]
         return shown[:limit]
 
-
-def _citable(number: int, match: PassageMatch, score: float, passage: FoundPassage) -> CitablePassage:
-    return CitablePassage(
-        number, match.passage_id, passage.source_id, passage.title, passage.text, passage.locator, match.dense, match.sparse, score
-    )
+    def _citable(self, number: int, match: PassageMatch, fused_score: float, passage: FoundPassage) -> CitablePassage:
+        return CitablePassage(
+            number,
+            match.passage_id,
+            passage.source_id,
+            passage.title,
+            passage.text,
+            passage.locator,
+            score=self.vectors.similarity(match.dense),
+            sparse=match.sparse,
+            fused=fused_score,
+        )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.embeddings.openai_compatible import OpenAICompatibleEmbeddings
-from domains.conversational_ai.ports.embeddings import QUESTION_CHARACTERS
+from domains.conversational_ai.ports.embeddings import QUESTION_CHARACTERS, UNRELATED
 from shared_kernel.errors import Unavailable
 from shared_kernel.identifiers import new_id
 from tests.integration.llm.llmock_server import LlmockServer, llmock_server
@@ -71,6 +71,13 @@ async def test_a_question_is_sent_by_its_first_part_with_its_own_prefix_and_neve
             await found.embed_query(OURS, "")
             assert found.name == "m-2"
     assert [body["input"] for body in upstream.bodies] == [["query: " + "x" * QUESTION_CHARACTERS], [" "]]
+
+
+async def test_similarities_are_brought_to_the_common_scale() -> None:
+    async with at(RawUpstream()) as found:
+        assert found.similarity(0.83) == pytest.approx(0.83)
+    async with at(RawUpstream(), unrelated=0.2) as found:
+        assert [found.similarity(cosine) for cosine in (1.0, 0.6, 0.2, 0.0)] == pytest.approx([1.0, 0.9, UNRELATED, 0.75])
 
 
 async def test_a_third_party_server_takes_what_is_sent(llmock_server: LlmockServer) -> None:

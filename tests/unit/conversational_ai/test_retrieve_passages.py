@@ -4,6 +4,7 @@ from uuid import UUID
 from domains.conversational_ai.model.citation import Locator
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.model.passage import Passage, placed
+from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
@@ -36,7 +37,9 @@ class Texts:
         }
 
 
-async def found(number: int, *, hidden: int, limit: int = 3) -> tuple[list[str], list[int]]:
+async def found(
+    number: int, *, hidden: int, limit: int = 3, cut_off: float = 0.0, embeddings: Embeddings | None = None
+) -> tuple[list[str], list[int]]:
     """Ask `number` passages, each less near than the one before it, of which the `hidden` best may not be shown."""
     passages = [
         Passage(
@@ -51,10 +54,10 @@ async def found(number: int, *, hidden: int, limit: int = 3) -> tuple[list[str],
         )
         for n in range(number)
     ]
-    vectors, index = PassageVectors(InMemoryEmbeddings(), InMemoryTextAnalysis()), InMemoryPassageIndex()
+    vectors, index = PassageVectors(embeddings or InMemoryEmbeddings(), InMemoryTextAnalysis()), InMemoryPassageIndex()
     await index.upsert(ORGANIZATION, await vectors.of_passages(placed(passages)))
     texts = Texts(passages, {passage.id for passage in passages[:hidden]})
-    got = await RetrievePassages(vectors, index, texts).passages(ORGANIZATION, [BASE], "snow", limit=limit, cut_off=0.0)
+    got = await RetrievePassages(vectors, index, texts).passages(ORGANIZATION, [BASE], "snow", limit=limit, cut_off=cut_off)
     assert [passage.number for passage in got] == list(range(1, len(got) + 1))
     return [passage.locator.heading or "" for passage in got], texts.read
 
@@ -78,3 +81,18 @@ async def test_more_candidates_are_asked_for_when_none_of_many_may_be_shown() ->
 
 async def test_nothing_is_read_where_nothing_is_near() -> None:
     assert await found(0, hidden=0) == ([], [])
+
+
+class StretchedEmbeddings(InMemoryEmbeddings):
+    """Those of a model whose similarities lie twice as near to 1."""
+
+    def similarity(self, cosine: float) -> float:
+        return 1 - (1 - cosine) / 2
+
+
+async def test_the_cut_off_is_about_similarities_on_the_common_scale() -> None:
+    plain = await found(12, hidden=0, limit=12)
+    lowest = await found(12, hidden=0, limit=12, cut_off=0.5)
+    stretched = await found(12, hidden=0, limit=12, cut_off=0.75, embeddings=StretchedEmbeddings())
+    assert stretched == lowest
+    assert 0 < len(lowest[0]) < len(plain[0])
