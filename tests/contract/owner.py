@@ -19,6 +19,7 @@ class Owner:
         self._client = client
         self.headers = self.fresh_session()
         self._ids: dict[str, str] | None = None
+        self.has_changed = False
 
     @classmethod
     @contextmanager
@@ -49,7 +50,7 @@ class Owner:
         if self._ids is not None:
             for path in (f"/agents/{self._ids['agent_id']}", f"/knowledge-bases/{self._ids['knowledge_base_id']}"):
                 self.delete(f"{self.demo.base_url}/api/v1{path}")
-        self._ids = None
+        self._ids, self.has_changed = None, False
 
     def delete(self, url: str) -> None:
         """Delete an object unless it is gone: the plan holds only so many."""
@@ -73,6 +74,7 @@ class Owner:
             "model": agent["slug"],
             "conversation_id": conversation,
             "turn_id": turn["turn_id"],
+            "message_id": turn["message"]["id"],
             "api_key_id": key,
             "session_id": next(device["id"] for device in devices if not device["current"]),
             "member_id": self._made("GET", "/members")["items"][0]["id"],
