@@ -1,5 +1,6 @@
 """The one who is allowed everything: credentials, and real objects for the places of paths."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,8 @@ import httpx2
 
 from entrypoints.composition.demo import Demo
 
+_QUESTION = {"content": "How much is the Pro plan?"}
+_LEARNING_SECONDS = 60.0
 _TEXT = "The Pro plan costs 49 euros each month. The free plan costs nothing."
 
 
@@ -19,6 +22,7 @@ class Owner:
         self._client = client
         self.headers = self.fresh_session()
         self._ids: dict[str, str] | None = None
+        self.has_changed = False
 
     @classmethod
     @contextmanager
@@ -49,7 +53,7 @@ class Owner:
         if self._ids is not None:
             for path in (f"/agents/{self._ids['agent_id']}", f"/knowledge-bases/{self._ids['knowledge_base_id']}"):
                 self.delete(f"{self.demo.base_url}/api/v1{path}")
-        self._ids = None
+        self._ids, self.has_changed = None, False
 
     def delete(self, url: str) -> None:
         """Delete an object unless it is gone: the plan holds only so many."""
@@ -62,7 +66,7 @@ class Owner:
         agent = self._made("POST", "/agents", {"name": "Guide", "languages": ["en"], "knowledge_base_ids": [base]})
         self._made("POST", f"/agents/{agent['id']}/publish")
         conversation = self._made("POST", "/conversations", {"agent_id": agent["id"]})["id"]
-        turn = self._made("POST", f"/conversations/{conversation}/messages", {"content": "How much is the Pro plan?"})
+        turn = self._answered(f"/conversations/{conversation}/messages")
         key = self._made("POST", "/api-keys", {"name": "spare", "scopes": ["agents:view"]})["id"]
         self.fresh_session()
         devices = self._made("GET", "/auth/sessions")["items"]
@@ -73,11 +77,20 @@ class Owner:
             "model": agent["slug"],
             "conversation_id": conversation,
             "turn_id": turn["turn_id"],
+            "message_id": turn["message"]["id"],
             "api_key_id": key,
             "session_id": next(device["id"] for device in devices if not device["current"]),
             "member_id": self._made("GET", "/members")["items"][0]["id"],
             "organization_id": self.demo.organization_id,
         }
+
+    def _answered(self, path: str) -> Any:
+        """Ask until there is an answer: there is no index before the first source is in it."""
+        deadline = time.monotonic() + _LEARNING_SECONDS
+        while self._client.post(path, json=_QUESTION, headers=self.headers).status_code == 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        return self._made("POST", path, _QUESTION)
 
     def _made(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         answer = self._client.request(method, path, json=body, headers=self.headers if headers is None else headers)

@@ -6,7 +6,6 @@ corners of every schema, then random ones. `CONTRACT_EXAMPLES` is how many of th
 
 import os
 from typing import Any
-from uuid import UUID
 
 import schemathesis
 from schemathesis import Case, GenerationMode
@@ -24,7 +23,7 @@ from entrypoints.http.openai_errors import is_openai
 from tests.contract.owner import Owner
 from tests.fixtures.described import PUBLISHED, document
 
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -64,11 +63,14 @@ schema.config.generation.update(
 
 @schema.parametrize()
 def test_an_operation_answers_as_it_is_described(case: Case[Any], owner: Owner) -> None:
+    if case.operation.label not in answered and owner.has_changed:
+        owner.lost_something()  # what the operations before left of the objects may be in no state for this one
     aim(case, owner)
     headers = owner.key if is_openai(case.path) else owner.fresh_session() if case.path in ENDS_THE_SESSION else owner.headers
     answer = case.call_and_validate(base_url=owner.demo.base_url, headers=headers, checks=CHECKS, timeout=30)
     if case.method.upper() == case.operation.method.upper():  # a method that is not there is tried, too
         answered.setdefault(case.operation.label, set()).add(answer.status_code)
+    owner.has_changed = owner.has_changed or (case.method.upper() != "GET" and answer.status_code < 300)
     if case.method.upper() == "DELETE" and answer.status_code == 204:
         owner.lost_something()
     elif case.method.upper() == "POST" and answer.status_code in {201, 202} and case.path in MADE_TO_BE_DELETED:
@@ -84,20 +86,14 @@ def test_the_operations_were_reached() -> None:
 
 def aim(case: Case[Any], owner: Owner) -> None:
     """Let most requests reach an object that is there, in the owner's own organisation: elsewhere everything is 404."""
-    for name, value in (case.path_parameters or {}).items():
-        if name in owner.ids and _is_id(value) and UUID(value).int % _STRANGERS:
-            case.path_parameters[name] = owner.ids[name]
+    for place, where in ((case.path_parameters, ParameterLocation.PATH), (case.body, ParameterLocation.BODY)):
+        if isinstance(place, dict) and _is_meant_well(case, where):
+            for name, value in place.items():
+                if name in owner.ids and isinstance(value, str) and sum(map(ord, value)) % _STRANGERS:
+                    place[name] = owner.ids[name]
     if _is_meant_well(case, ParameterLocation.HEADER) and len(str(case.headers)) % _STRANGERS:
         for name in ("Luneo-Organization", "If-Match"):
             case.headers.pop(name, None)
-
-
-def _is_id(value: Any) -> bool:
-    try:
-        UUID(value)
-    except (ValueError, AttributeError, TypeError):
-        return False
-    return True
 
 
 def _is_meant_well(case: Case[Any], where: ParameterLocation) -> bool:
