@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.house import House, running
 
@@ -20,6 +20,10 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+# Two cores may be shared with other work: slow is not wrong.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="session")

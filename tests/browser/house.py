@@ -111,7 +111,9 @@ def _demo(file: Path, up: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
         with suppress(OSError, ValueError):
             return dict(json.loads(file.read_text(encoding="utf-8")))
         time.sleep(0.05)
-    raise RuntimeError(f"luneo up does not serve:\n{log.read_text(errors='replace')[-3000:]}")
+    logs = [log, *sorted((file.parent / "logs").glob("*.log"))]
+    told = "\n".join(f"{one.name}:\n{one.read_text(errors='replace')[-1500:]}" for one in logs)
+    raise RuntimeError(f"luneo up does not serve:\n{told}")
 
 
 @dataclass

@@ -177,5 +177,6 @@ def test_a_limit_is_told_with_its_metric_and_what_to_do(chromium: Browser, house
         notice = page.locator("#composer-notice")
         expect(notice).to_contain_text("Answers: your plan holds 1,000 per period")
         expect(notice).to_contain_text("starts anew on")
+        expect(page.locator("[data-meter]")).to_contain_text("limit reached")
         expect(page.get_by_label("Your question")).to_have_value("What does note 4 say?")
         visit.inspect("chat-quota")

@@ -179,3 +179,22 @@ async def test_a_turn_that_read_the_branch_before_it_changed_does_not_open(site:
     again = await ada("POST", f"/conversations/{conversation}/messages", {"content": "And Pro?"})
     assert again.status_code == 200
     assert texts(await messages(ada, conversation)) == ["How much?", "First.", "And Pro?", "Second."]
+
+
+async def test_a_conversation_is_titled_by_its_first_question_in_the_current_branch(site: Site) -> None:
+    play(site, ["First."], ["Second."])
+    ada = await site.person()
+    conversation = await site.conversation(ada, await site.agent(ada))
+
+    async def titles() -> list[str | None]:
+        one = (await ada("GET", f"/conversations/{conversation}")).json()
+        [listed] = (await ada("GET", "/conversations")).json()["items"]
+        return [one["title"], listed["title"]]
+
+    assert await titles() == [None, None]
+    path = f"/conversations/{conversation}/messages"
+    await ada("POST", path, {"content": "é" * 130})
+    assert await titles() == ["é" * 120] * 2
+    [asked] = [m for m in await messages(ada, conversation) if m["role"] == "user"]
+    await ada("POST", path, {"content": "How much?", "edit_of": asked["id"]})
+    assert await titles() == ["How much?"] * 2

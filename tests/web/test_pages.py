@@ -14,8 +14,9 @@ import pytest
 from contracts.identity.permissions import Role
 from entrypoints.web.rendering import BUNDLE
 from shared_kernel.identifiers import new_id
-from tests.fixtures.app import PASSWORD, Caller, Shop, Site
+from tests.fixtures.app import PASSWORD, Caller, Shop, Site, open_site, site_settings
 from tests.fixtures.routes import Route, routes_of
+from tests.integration.redis_store.valkey import Valkey
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 FILES = {"/static/{name:path}"}
@@ -186,6 +187,19 @@ async def test_after_signing_in_nobody_is_led_elsewhere(site: Site, elsewhere: s
         form = str(httpx.QueryParams(email=who.email, password=PASSWORD, next=elsewhere))
         answer = await client.post("/sign-in", content=form, headers=FORM)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+async def test_behind_https_the_session_is_found_by_its_guarded_name(
+    database_url: str, superuser_url: str, app_valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = site_settings(database_url, app_valkey.url, tmp_path, public_url="https://luneo.example.com")
+    async with open_site(settings, superuser_url, monkeypatch) as site:
+        who = await site.person()
+        async with signed_in(site, who) as client:
+            assert {"__Host-luneo_session", "luneo_csrf"} <= set(client.cookies)
+            assert "Create your first agent" in (await client.get("/")).text
+            answer = await client.post("/preferences", content="theme=dark", headers=FORM)
+            assert "Secure" in answer.headers["set-cookie"]
 
 
 async def test_a_form_that_another_site_sends_is_refused(site: Site) -> None:

@@ -28,6 +28,9 @@ const bases = (root.dataset["bases"] ?? "").split(" ").filter(Boolean);
 const replies = may("conversations:reply") && composer !== null;
 let conversation = root.dataset["conversation"] ?? "";
 let running: AnswerView | null = null;
+let stopWanted = false;
+/** What was sent and never answered for: sent again as the same question, should it have arrived after all. */
+let unanswered: { content: string; key: string } | null = null;
 
 // ------------------------------------------------------------------------------------------------------------ the thread
 
@@ -50,6 +53,8 @@ function tool(name: string, label: string, press: (button: HTMLButtonElement) =>
   return button;
 }
 
+const questions = new Map<Element, QuestionView>();
+
 class QuestionView {
   readonly element: HTMLLIElement;
   private id: string | null;
@@ -60,13 +65,15 @@ class QuestionView {
   ) {
     this.id = id;
     this.element = h("li", { class: "message", "data-role": "user" });
+    questions.set(this.element, this);
     this.draw();
   }
 
-  /** Tell the stored message's id: from then on the question can be edited. */
+  /** Tell the id under which the question is stored: from then on it can be edited. */
   stored(id: string): void {
+    if (this.id !== null) return;
     this.id = id;
-    if (!this.element.querySelector("form")) this.draw();
+    this.draw();
   }
 
   private draw(): void {
@@ -159,21 +166,25 @@ class AnswerView {
     if (!message.complete) this.note.replaceChildren(h("p", { class: "quiet" }, t("chat.incomplete")));
   }
 
-  /** The answer gets no longer. `last` is whether it may be answered anew. */
+  /** The answer gets no longer: it can be copied, asked for anew and looked into. */
   ended(): void {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     this.wait("");
     delete this.body.dataset["busy"];
     this.draw();
-    const copy = tool("copy", t("chat.copy"), (button) => {
-      void navigator.clipboard.writeText(this.text).then(() => button.replaceChildren(icon("check"), t("chat.copied")));
-    });
-    this.tools.replaceChildren(...(this.text ? [copy] : []));
+    this.tools.replaceChildren();
+    // browsers have a clipboard on https and on this machine alone
+    if (this.text && "clipboard" in navigator) this.tools.append(tool("copy", t("chat.copy"), (button) => void this.copy(button)));
     if (replies) this.tools.append(tool("again", t("chat.regenerate"), () => void regenerate(this)));
     this.steps.hidden = false;
     this.steps.replaceChildren(h("summary", {}, t("chat.steps"), icon("down")), h("div", { class: "steps-body" }));
     if (this.steps.open) void this.showSteps();
+  }
+
+  private async copy(button: HTMLButtonElement): Promise<void> {
+    await navigator.clipboard.writeText(this.text);
+    button.replaceChildren(icon("check"), t("chat.copied"));
   }
 
   failed(problem: HTMLElement): void {
@@ -232,6 +243,10 @@ function busy(view: AnswerView | null): void {
   if (send) send.hidden = view !== null;
 }
 
+function stop(view: AnswerView): void {
+  api(`/turns/${view.turn}/stop`, { method: "POST" }).catch((error: unknown) => tell(problemNotice(error)));
+}
+
 function tell(...children: (Node | string)[]): void {
   maybe("composer-notice")?.replaceChildren(...children);
 }
@@ -247,12 +262,16 @@ function problemNotice(error: unknown, again?: () => void): HTMLElement {
 async function follow(view: AnswerView, events: AsyncGenerator<TurnEvent>, retry: () => void): Promise<void> {
   let begun = false;
   busy(view);
+  stopWanted = false;
   view.wait(t("chat.searching"));
   try {
     for await (const event of events) {
       begun = true;
-      if (event.name === "turn.started") view.turn = event.data.turn_id;
-      else if (event.name === "retrieval.completed") keepingEnd(() => view.retrieved(event.data.passages));
+      if (event.name === "turn.started") {
+        view.turn = event.data.turn_id;
+        if (stopWanted) stop(view);
+        void refreshQuotas(); // what the turn holds in reserve
+      } else if (event.name === "retrieval.completed") keepingEnd(() => view.retrieved(event.data.passages));
       else if (event.name === "answer.delta") view.delta(event.data.text);
       else if (event.name === "answer.completed") {
         keepingEnd(() => view.whole(event.data.message));
@@ -316,10 +335,13 @@ async function ask(content: string, edit?: Edit): Promise<void> {
       conversation = made.id;
       history.replaceState(null, "", `/conversations/${made.id}`);
     }
-    const body = { content, client_message_id: newKey(), ...(edit ? { edit_of: edit.id } : {}) };
+    const key = unanswered?.content === content && !edit ? unanswered.key : newKey();
+    unanswered = { content, key };
+    const body = { content, client_message_id: key, ...(edit ? { edit_of: edit.id } : {}) };
     const events = turnEvents({ path: `/conversations/${conversation}/messages`, body, onBreak });
     await follow(view, events, () => void regenerate(view));
-    await nameMessages();
+    unanswered = null;
+    void nameQuestions();
   } catch (error) {
     // nothing was asked: the question goes back to where it was written
     asked.element.remove();
@@ -347,7 +369,6 @@ async function regenerate(view: AnswerView): Promise<void> {
   for (const element of after) element.remove();
   try {
     await follow(anew, turnEvents({ path: `/turns/${view.turn}/regenerate`, onBreak }), () => void regenerate(anew));
-    await nameMessages();
   } catch (error) {
     anew.element.replaceWith(view.element);
     messages.append(...after);
@@ -355,20 +376,13 @@ async function regenerate(view: AnswerView): Promise<void> {
   }
 }
 
-const views = new Map<Element, QuestionView>();
-
-/** Learn the ids under which the conversation keeps the questions that were just asked, so that they can be edited. */
-async function nameMessages(): Promise<void> {
-  const stored = (await every<Message>(`/conversations/${conversation}/messages`)).filter((message) => message.role === "user");
+/** Learn the ids under which the questions that were just asked are stored. One that can't be told is edited after the page is loaded anew. */
+async function nameQuestions(): Promise<void> {
+  const stored = await every<Message>(`/conversations/${conversation}/messages`).catch(() => []);
+  const asked = stored.filter((message) => message.role === "user");
   const shown = [...messages.querySelectorAll('[data-role="user"]')];
-  stored.slice(-shown.length).forEach((message, at) => {
-    const element = shown[at];
-    if (element && !views.has(element)) {
-      const view = new QuestionView(message.content, message.id);
-      views.set(view.element, view);
-      element.replaceWith(view.element);
-    }
-  });
+  if (asked.length !== shown.length) return;
+  shown.forEach((element, at) => questions.get(element)?.stored(asked[at]?.id ?? ""));
 }
 
 // ------------------------------------------------------------------------------------------------- what was said before
@@ -385,9 +399,7 @@ async function showConversation(): Promise<void> {
   const answered = new Set<string>();
   for (const message of stored) {
     if (message.role === "user") {
-      const view = new QuestionView(message.content, message.id);
-      views.set(view.element, view);
-      messages.append(view.element);
+      messages.append(new QuestionView(message.content, message.id).element);
     } else {
       const view = new AnswerView(message.turn_id);
       view.whole(message);
@@ -475,8 +487,8 @@ question?.addEventListener("keydown", (event) => {
   if (composer) sendOnEnter(event, composer);
 });
 maybe("stop")?.addEventListener("click", () => {
-  const turn = running?.turn;
-  if (turn) void api(`/turns/${turn}/stop`, { method: "POST" }).catch((error: unknown) => tell(problemNotice(error)));
+  stopWanted = true; // a turn that has no name yet is stopped as soon as it has one
+  if (running?.turn) stop(running);
   question?.focus();
 });
 for (const suggestion of document.querySelectorAll<HTMLButtonElement>(".suggestion")) {

@@ -23,9 +23,10 @@ async function make(progress: (text: string) => void): Promise<void> {
   const base = bases[0] ?? (await api<Base>("/knowledge-bases", { method: "POST", body: { name: t("start.base_name"), language: main } }));
   progress(t("start.making_agent"));
   const languages = [main, main === "fr" ? "en" : "fr"];
-  const agent =
-    agents.find((one) => one.status === "draft") ??
-    (await api<Agent>("/agents", { method: "POST", body: { name, template_slug: template, languages, knowledge_base_ids: [base.id] } }));
+  const draft = agents.find((one) => one.status === "draft");
+  const agent = draft
+    ? await api<Agent>(`/agents/${draft.id}`, { method: "PATCH", body: { name, languages } })
+    : await api<Agent>("/agents", { method: "POST", body: { name, template_slug: template, languages, knowledge_base_ids: [base.id] } });
   progress(t("start.publishing"));
   if (!agent.knowledge_base_ids.length) {
     await api<Agent>(`/agents/${agent.id}/knowledge-bases`, { method: "PUT", body: { knowledge_base_ids: [base.id] } });

@@ -28,18 +28,17 @@ export function icon(name: string): SVGElement {
   return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
 }
 
-/** A bar: what is used and what is held, as parts of the whole (0–1). Without a label it only draws what the text beside it says. */
-export function bar(used: number, reserved: number, label: string | null): SVGElement {
+/** A bar: what is used and what is held, as parts of the whole (0–1). Without a label it only draws what the text beside it says; so does `state`. */
+export function bar(used: number, reserved: number, label: string | null, state: "calm" | "near" | "full" = "calm"): SVGElement {
   const filled = Math.min(Math.max(used, 0), 1) * 100;
   const held = Math.min(Math.max(reserved, 0) * 100, 100 - filled);
-  const full = used + reserved >= 1 ? "yes" : used + reserved >= 0.8 ? "near" : "no";
   return svg(
     "svg",
     {
       class: "bar",
       viewBox: "0 0 100 6",
       preserveAspectRatio: "none",
-      "data-full": full,
+      "data-state": state,
       ...(label === null ? { "aria-hidden": "true" } : { role: "img", "aria-label": label }),
     },
     svg("rect", { class: "bar-ground", width: 100, height: 6 }),

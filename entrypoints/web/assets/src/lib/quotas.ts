@@ -11,6 +11,9 @@ type Quota = Schemas["QuotaBody"];
 
 const IN_RAIL = "messages_ai";
 const PER_FILE = "upload_mb"; // limits each file and is not counted
+/** What is meant to be full: an organisation of one has its one member. */
+const MEANT_TO_BE_FULL: ReadonlySet<string> = new Set(["agents", "knowledge_bases", "team_members"]);
+const NEAR = 0.8;
 let latest: Quota[] = [];
 
 function labelOf(quota: Quota): string {
@@ -21,23 +24,33 @@ function labelOf(quota: Quota): string {
 function amounts(quota: Quota): string {
   const used = quantity(quota.used);
   if (quota.metric === PER_FILE) return quota.limit === null ? t("quota.no_limit") : quantity(quota.limit);
+  if (quota.limit === 0) return t("quota.not_in_plan");
   return quota.limit === null
     ? t("quota.unlimited", { used })
     : t("quota.of", { used, limit: quantity(quota.limit) });
 }
 
+/** Whether the limit is near or reached, where that is news. */
+function stateOf(quota: Quota): "calm" | "near" | "full" {
+  if (!quota.limit || quota.metric === PER_FILE || MEANT_TO_BE_FULL.has(quota.metric)) return "calm";
+  const part = (quota.used + quota.reserved) / quota.limit;
+  return part >= 1 ? "full" : part >= NEAR ? "near" : "calm";
+}
+
 function details(quota: Quota): string {
   const parts: string[] = [];
+  const word = stateOf(quota);
+  if (word === "full") parts.push(t("quota.full"));
+  if (word === "near") parts.push(t("quota.near"));
   if (quota.reserved) parts.push(t("quota.reserved", { reserved: quantity(quota.reserved) }));
   if (quota.overage) parts.push(t("quota.overage", { overage: quantity(quota.overage) }));
-  if (quota.period_end) parts.push(t("quota.resets", { day: day(quota.period_end) }));
+  if (quota.period_end && quota.limit !== 0) parts.push(t("quota.resets", { day: day(quota.period_end) }));
   return parts.join(" · ");
 }
 
 function barOf(quota: Quota): SVGElement | null {
-  if (quota.limit === null || quota.metric === PER_FILE) return null;
-  const whole = quota.limit || 1;
-  return bar(quota.used / whole, quota.reserved / whole, null);
+  if (!quota.limit || quota.metric === PER_FILE) return null;
+  return bar(quota.used / quota.limit, quota.reserved / quota.limit, null, stateOf(quota));
 }
 
 function showMeter(): void {
