@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response
@@ -76,7 +77,7 @@ def rendered(
         nonce=nonce,
         entry=BUNDLE.entry(entry),
         plain_sheet=_PLAIN_SHEET,
-        here=request.url.path,
+        here=_here(request),
         **values,
     )
     headers = {"Content-Security-Policy": policy(nonce), "Cache-Control": "no-store", "Content-Language": language.value}
@@ -120,7 +121,7 @@ def refused(request: PageRequest, error: Exception) -> Response[str]:
     if isinstance(error, Unauthenticated):
         if may_resume(request):
             return rendered(request, "resume.html", status=401, next=_asked(request))
-        return sent_to(request, f"/sign-in?next={_asked(request)}")
+        return sent_to(request, f"/sign-in?next={quote(_asked(request), safe='/')}")
     return told(request, error)
 
 
@@ -143,4 +144,8 @@ def field_errors(request: PageRequest, error: LuneoError) -> Mapping[str, str]:
 
 
 def _asked(request: PageRequest) -> str:
-    return request.url.path if request.method in _SAFE else "/"
+    return _here(request) if request.method in _SAFE else "/"
+
+
+def _here(request: PageRequest) -> str:
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path

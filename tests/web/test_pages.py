@@ -141,7 +141,7 @@ async def test_another_tenants_conversation_is_not_there(site: Site) -> None:
         answers = [await client.get(f"/conversations/{id_}") for id_ in (ours.conversation_id, new_id())]
         assert [a.status_code for a in answers] == [404, 404]
         assert all("This page does not exist" in a.text for a in answers)
-        assert ours.agent_id not in (await client.get(f"/?agent={ours.agent_id}")).text
+        assert f'data-agent="{theirs.agent_id}"' in (await client.get(f"/?agent={ours.agent_id}")).text
 
 
 async def test_a_viewer_reads_and_a_suspended_organisation_says_so(site: Site) -> None:
@@ -167,6 +167,9 @@ async def test_without_a_session_one_is_led_to_the_door_and_back(site: Site) -> 
     async with browser(site) as client:
         answer = await client.get("/knowledge")
         assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/knowledge")
+        asked = await client.get("/knowledge?base=1&first=1")
+        assert asked.headers["location"] == "/sign-in?next=/knowledge%3Fbase%3D1%26first%3D1"
+        assert 'name="next" value="/knowledge?base=1&amp;first=1"' in (await client.get(asked.headers["location"])).text
         form = str(httpx.QueryParams(email=shop.owner.email, password=PASSWORD, next="/knowledge"))
         answer = await client.post("/sign-in", content=form, headers=FORM)
         assert (answer.status_code, answer.headers["location"]) == (303, "/knowledge")
@@ -183,7 +186,7 @@ async def test_without_a_session_one_is_led_to_the_door_and_back(site: Site) -> 
 async def test_after_signing_in_nobody_is_led_elsewhere(site: Site, elsewhere: str) -> None:
     who = await site.person()
     async with browser(site) as client:
-        assert "evil" not in (await client.get("/sign-in", params={"next": elsewhere})).text
+        assert 'name="next" value="/"' in (await client.get("/sign-in", params={"next": elsewhere})).text
         form = str(httpx.QueryParams(email=who.email, password=PASSWORD, next=elsewhere))
         answer = await client.post("/sign-in", content=form, headers=FORM)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
