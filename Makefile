@@ -49,7 +49,7 @@ check: .venv/.development ## Formatting, lint, types and the laws of imports
 	.venv/bin/lint-imports
 
 test-faults: .venv/.development ## Kill, double and starve real processes
-	@exec $(VENV_PYTHON) -m pytest tests/faults $(ARGS)
+	@exec $(VENV_PYTHON) -m pytest --numprocesses=2 --dist=loadfile tests/faults $(ARGS)
 
 test-browser: .venv/.development pages ## Walk through the pages in Chromium
 	@exec $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
