@@ -23,7 +23,8 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run pages pages-or-say test check bench bench-smoke test-faults test-browser test-clients format lock clean install install-runtime
+.PHONY: help run pages pages-or-say test check bench bench-smoke test-faults test-browser test-contract test-wheel test-clients format lock clean \
+	install install-runtime
 
 help: ## List what can be typed here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -37,8 +38,9 @@ pages: entrypoints/web/static/manifest.json ## Build the pages' scripts and shee
 pages-or-say: .venv/.runtime
 	@$(MAKE) --no-print-directory pages || echo "The pages could not be built: the API serves all the same, and / says how to build them." >&2
 
-test: .venv/.development ## Run every test but those of faults, the browser and the clients of others (ARGS="-k name" narrows it)
-	@exec $(VENV_PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/faults --ignore=tests/browser --ignore=tests/benchmarks --ignore=tests/clients $(ARGS)
+test: .venv/.development ## Run every test but those that have a target of their own (ARGS="-k name" narrows it)
+	@exec $(VENV_PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/faults --ignore=tests/browser \
+		--ignore=tests/benchmarks --ignore=tests/clients --ignore=tests/contract --ignore=tests/wheel $(ARGS)
 
 check: .venv/.development ## Formatting, lint, types and the laws of imports
 	.venv/bin/ruff format --check .
@@ -51,6 +53,12 @@ test-faults: .venv/.development ## Kill, double and starve real processes
 
 test-browser: .venv/.development pages ## Walk through the pages in Chromium
 	@exec $(VENV_PYTHON) -m pytest tests/browser $(ARGS)
+
+test-contract: .venv/.development ## Call every operation with what its description allows and forbids
+	@exec $(VENV_PYTHON) -m pytest tests/contract $(ARGS)
+
+test-wheel: .venv/.development ## Build the wheel, install it far from the checkout, and test what was installed
+	@exec $(VENV_PYTHON) -m pytest -o faulthandler_timeout=600 tests/wheel $(ARGS)
 
 test-clients: .venv/.development ## Talk to the app with OpenAI clients of others, from npm and PyPI
 	@exec $(VENV_PYTHON) -m pytest -o faulthandler_timeout=600 tests/clients $(ARGS)

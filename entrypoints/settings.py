@@ -32,6 +32,14 @@ _MOST_SECONDS = 24 * 3600
 _MOST_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 
 
+#: Where texts become vectors: in the process, or at a server that speaks the OpenAI embeddings API.
+LOCAL_EMBEDDINGS = "local"
+OPENAI_COMPATIBLE = "openai_compatible"
+_MOST_DIMENSIONS = 65_536  # of a vector in Qdrant
+_MOST_PASSAGES = 16
+_MOST_UNRELATED = 0.95
+
+
 class SettingsError(Exception):
     """One or more settings are wrong or missing; each line names one and says what to do."""
 
@@ -155,6 +163,13 @@ def _list(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _ports(value: str) -> tuple[int, ...]:
+    ports = tuple(_port(part) for part in _list(value))
+    if not ports:
+        raise ValueError("must name at least one port")
+    return ports
+
+
 def _origins(value: str) -> tuple[str, ...]:
     origins = _list(value)
     for origin in origins:
@@ -183,6 +198,16 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return value.rstrip("/") if parts.scheme.startswith("http") else value
 
     return parse
+
+
+def _clamd(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/"):
+        return value
+    try:
+        return _url("tcp")(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or unix:///path/of/the/socket") from None
 
 
 _MODELS_EXAMPLE = '[{"name": "gpt-4o-mini", "price_in": 0.15, "price_out": 0.60, "currency": "USD"}]'
@@ -262,6 +287,11 @@ class Settings:
     s3_region: str = _setting(_text, "us-east-1")
     s3_access_key_id: str | None = _setting(_text, None)
     s3_secret_access_key: str | None = _setting(_text, None, secret=True)
+    download_link_seconds: int = _setting(_whole(1, 7 * 24 * 3600, " (seconds in a week)"), 600)
+
+    clamd_url: str | None = _setting(_clamd, None)
+    web_pages_ports: tuple[int, ...] = _setting(_ports, (80, 443))
+    web_pages_allow_private: bool = _setting(_switch, False)
 
     secret_key: tuple[str, ...] = _setting(_keys, secret=True)
     access_token_seconds: int = _setting(_lifetime, 15 * 60)
@@ -283,7 +313,19 @@ class Settings:
     model_circuit_window_seconds: float = _setting(_seconds, 30.0)
     model_circuit_pause_seconds: float = _setting(_seconds, 15.0)
 
+    embeddings_provider: str = _setting(_one_of(LOCAL_EMBEDDINGS, OPENAI_COMPATIBLE), LOCAL_EMBEDDINGS)
     embeddings_warm_up: bool = _setting(_switch, True)
+    embeddings_base_url: str | None = _setting(_url("http", "https"), None)
+    embeddings_api_key: str | None = _setting(_text, None, secret=True)
+    embeddings_model: str | None = _setting(_text, None)
+    embeddings_dimension: int | None = _setting(_whole(1, _MOST_DIMENSIONS), None)
+    embeddings_asks_for_dimension: bool = _setting(_switch, False)
+    embeddings_unrelated: float = _setting(_real(_MOST_UNRELATED), 0.8)
+    embeddings_question_prefix: str = _setting(_text, "")
+    embeddings_passage_prefix: str = _setting(_text, "")
+    embeddings_batch: int = _setting(_whole(1, _MOST_PASSAGES, " (passages that are indexed in one go)"), _MOST_PASSAGES)
+    embeddings_seconds: float = _setting(_seconds, 20.0)
+    embeddings_retries: int = _setting(_number, 2)
 
     turn_seconds: float = _setting(_seconds, 120.0)
     turn_reservation_grace_seconds: float = _setting(_pause, 30.0)
@@ -398,7 +440,22 @@ def _cleartext_origins(settings: Settings) -> list[str]:
     return [o for o in settings.cors_origins if o.startswith("http://") and urlsplit(o).hostname not in _THIS_MACHINE]
 
 
+def _embeddings_lack(settings: Settings) -> list[str]:
+    needed = {"BASE_URL": settings.embeddings_base_url, "MODEL": settings.embeddings_model, "DIMENSION": settings.embeddings_dimension}
+    return [f"{PREFIX}EMBEDDINGS_{name}" for name, value in needed.items() if value is None]
+
+
 _RULES = (
+    _Rule(
+        ("embeddings_provider", "embeddings_base_url", "embeddings_model", "embeddings_dimension"),
+        lambda s: s.embeddings_provider == OPENAI_COMPATIBLE and bool(_embeddings_lack(s)),
+        lambda s: f"{OPENAI_COMPATIBLE} needs {' and '.join(_embeddings_lack(s))} too",
+    ),
+    _Rule(
+        ("embeddings_provider", "embeddings_base_url"),
+        lambda s: s.embeddings_provider == LOCAL_EMBEDDINGS and s.embeddings_base_url is not None,
+        lambda _: f"must be {OPENAI_COMPATIBLE} when LUNEO_EMBEDDINGS_BASE_URL is set: the local model uses no server",
+    ),
     _Rule(
         ("openai_base_url", "openai_models"),
         lambda s: bool(s.openai_models) and s.openai_base_url is None,
@@ -423,6 +480,11 @@ _RULES = (
         ("s3_secret_access_key", "s3_access_key_id"),
         lambda s: (s.s3_secret_access_key is None) != (s.s3_access_key_id is None),
         lambda _: "goes with LUNEO_S3_ACCESS_KEY_ID: set both or neither",
+    ),
+    _Rule(
+        ("web_pages_allow_private", "mode"),
+        lambda s: not s.development and s.web_pages_allow_private,
+        lambda _: "production refuses to fetch pages of this machine and its network for whoever asks",
     ),
     _Rule(
         ("secret_key", "mode"),

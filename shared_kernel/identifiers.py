@@ -11,6 +11,8 @@ _lock = threading.Lock()
 _last_timestamp_ms = 0
 _last_random = 0
 _RANDOM_BITS = 74
+_LOW_BITS = 62
+_LOW_MASK = (1 << _LOW_BITS) - 1
 
 
 def new_id() -> UUID:
@@ -33,6 +35,23 @@ def new_id() -> UUID:
                 _last_timestamp_ms += 1
                 _last_random = int.from_bytes(os.urandom(10)) >> 7
         timestamp_ms, random = _last_timestamp_ms, _last_random
-    high = random >> 62
-    low = random & ((1 << 62) - 1)
-    return UUID(int=timestamp_ms << 80 | _VERSION_7 << 76 | high << 64 | _VARIANT << 62 | low)
+    return _uuid(timestamp_ms << _RANDOM_BITS | random)
+
+
+def id_after(earlier: UUID) -> UUID:
+    """Return a new UUIDv7 that sorts after `earlier`, also when that was made by a process whose clock is ahead of ours.
+
+    `earlier` is a UUIDv7 too.
+    """
+    later = new_id()
+    if later > earlier:
+        return later
+    value = earlier.int
+    counted = (value >> 80) << _RANDOM_BITS | (value >> 64 & 0xFFF) << _LOW_BITS | value & _LOW_MASK
+    return _uuid(counted + 1 + int.from_bytes(os.urandom(3)))
+
+
+def _uuid(counted: int) -> UUID:
+    """Return the UUIDv7 of 48 bits of milliseconds with 74 random ones below."""
+    timestamp_ms, random = counted >> _RANDOM_BITS, counted & ((1 << _RANDOM_BITS) - 1)
+    return UUID(int=timestamp_ms << 80 | _VERSION_7 << 76 | (random >> _LOW_BITS) << 64 | _VARIANT << _LOW_BITS | random & _LOW_MASK)

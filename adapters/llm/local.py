@@ -29,6 +29,7 @@ from domains.conversational_ai.ports.generative_model import (
 )
 from domains.conversational_ai.ports.tokenizer import Tokenizer
 
+LOCAL_MODEL: Final = "local"
 _WORD_GROUP: Final = re.compile(r"\s*(?:\S+\s*){1,4}")
 _MOST_QUOTES: Final = 3
 _SHORT_QUESTION: Final = 2
@@ -111,7 +112,7 @@ class LocalModel:
         currency: str = "EUR",
         words_per_second: float = 0.0,
     ) -> None:
-        self.name = "local"
+        self.name = LOCAL_MODEL
         self._seconds_per_word = 1 / words_per_second if words_per_second > 0 else 0.0
         self._tokenizer = tokenizer
         self._price = TokenPrice(currency, 0, 0)

@@ -5,12 +5,9 @@ one request, its errors, and retries that need to know whether a visitor has rea
 """
 
 import asyncio
-import math
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, Self
 from urllib.request import getproxies_environment
@@ -23,7 +20,8 @@ from adapters.llm.circuit_breaker import RetryBudget
 from adapters.llm.event_stream import CompletionReader
 from adapters.llm.links import UnlinkedAnswer
 from adapters.llm.prompt import chat_messages
-from domains.conversational_ai.model.tool_call import AnswerFormat, ToolChoice
+from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.tool_call import ToolChoice
 from domains.conversational_ai.ports.generative_model import (
     AnswerDelta,
     AnswerFinished,
@@ -41,6 +39,7 @@ from domains.conversational_ai.ports.generative_model import (
     UnknownModel,
 )
 from domains.conversational_ai.ports.tokenizer import Tokenizer
+from shared_kernel.retry_after import seconds_to_wait
 
 _TRANSPORT_ERRORS: Final = (aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 _KEEP_ALIVE_SECONDS: Final = 60
@@ -463,7 +462,7 @@ class _Refusal(msgspec.Struct):
 
 
 async def _status_error(response: aiohttp.ClientResponse) -> ModelError:
-    status, wait = response.status, _retry_after(response.headers)
+    status, wait = response.status, seconds_to_wait(response.headers)
     code = None
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
         code = msgspec.json.decode(await response.content.read(_MAX_PROBLEM_BYTES), type=_Refusal).error.code
@@ -473,18 +472,3 @@ async def _status_error(response: aiohttp.ClientResponse) -> ModelError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _RETRIED_CLIENT_ERRORS:
         return ModelUnavailable(f"the provider answered {status}", retry_after=wait)
     return ModelRefused(f"the provider answered {status}", status=status)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds the provider asks to wait (RFC 9110, and OpenAI's milliseconds), or None."""
-    for header, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(header)
-        if value is None:
-            continue
-        with suppress(ValueError):
-            seconds = float(value) / divisor
-            if math.isfinite(seconds):
-                return max(seconds, 0.0)
-        with suppress(ValueError, TypeError):
-            return max((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), 0.0)
-    return None

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
@@ -14,6 +16,7 @@ from shared_kernel.identifiers import new_id
 
 T = TypeVar("T")
 _PIECE: Final = 256 * 1024
+_FILES: Final = 1_000
 _UNFINISHED: Final = ".unfinished"
 
 
@@ -26,7 +29,7 @@ class FolderObjectStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def put(self, key: ObjectKey, content: AsyncIterator[bytes]) -> int:
+    async def put(self, key: ObjectKey, content: AsyncIterator[bytes], *, saved_as: str | None = None) -> int:  # noqa: ARG002 - no links
         """Write beside, rename."""
         path = self._path(key)
         unfinished, file = await _told(self._begin)
@@ -63,6 +66,29 @@ class FolderObjectStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    async def link(self, key: ObjectKey, lifetime: timedelta) -> str | None:  # noqa: ARG002 - for nobody
+        """Return none: nobody else reaches the folder."""
+        return None
+
+    async def older(self, before: datetime) -> AsyncIterator[ObjectKey]:
+        """Walk through the folder, some files at a time."""
+        limit = before.timestamp()
+        files = iter(self._files())
+        while found := await _told(lambda: list(islice(files, _FILES))):
+            for path in found:
+                if not await _told(_is_older, path, limit):
+                    continue
+                name = path.relative_to(self._folder)
+                if name.parts[0] == _UNFINISHED:
+                    await _told(lambda path=path: path.unlink(missing_ok=True))
+                elif (key := ObjectKey.parse(name.as_posix())) is not None:
+                    yield key
+
+    def _files(self) -> Iterator[Path]:
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                yield Path(folder, name)
+
     async def delete(self, key: ObjectKey) -> None:
         """Unlink it."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -88,6 +114,13 @@ async def _read(file: BinaryIO) -> AsyncIterator[bytes]:
     with file:
         while piece := await asyncio.to_thread(file.read, _PIECE):
             yield piece
+
+
+def _is_older(path: Path, limit: float) -> bool:
+    try:
+        return path.stat().st_mtime < limit
+    except FileNotFoundError:  # moved or deleted meanwhile
+        return False
 
 
 def _flush(file: BinaryIO) -> None:

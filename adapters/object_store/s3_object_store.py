@@ -3,19 +3,22 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from domains.conversational_ai.model.attachment_name import attachment
 from domains.conversational_ai.ports.object_store import ObjectKey
 from shared_kernel.errors import LuneoError, NotFound, Unavailable
 from shared_kernel.identifiers import new_id
 
 T = TypeVar("T")
 _PIECE: Final = 5 * 1024 * 1024  # the least that S3 takes as a part of an upload
+_KEYS: Final = 1_000
+_MEDIA_TYPE: Final = "application/octet-stream"  # whatever it is: nothing that others sent is shown by a browser
 _RETRIES: Final = 2
 _TIMEOUT: Final = timedelta(seconds=30)
 
@@ -48,11 +51,18 @@ class S3ObjectStore:
             retry_config={"max_retries": _RETRIES, "retry_timeout": _TIMEOUT},
         )
 
-    async def put(self, key: ObjectKey, content: AsyncIterator[bytes]) -> int:
+    async def put(self, key: ObjectKey, content: AsyncIterator[bytes], *, saved_as: str | None = None) -> int:
         """Upload it in parts, which become an object when the last one has arrived. A broken upload is aborted."""
         counted = _Counted(content)
         try:
-            await obstore.put_async(self._store, str(key), counted.pieces(), chunk_size=_PIECE, max_concurrency=2)
+            await obstore.put_async(
+                self._store,
+                str(key),
+                counted.pieces(),
+                attributes={"Content-Type": _MEDIA_TYPE, "Content-Disposition": attachment(saved_as or "file")},
+                chunk_size=_PIECE,
+                max_concurrency=2,
+            )
         except (BaseError, OSError) as error:
             raise counted.broken or _translated(error) from error
         return counted.size
@@ -68,6 +78,19 @@ class S3ObjectStore:
             return (await _answered(obstore.head_async(self._store, str(key))))["size"]
         except NotFound:
             return None
+
+    async def link(self, key: ObjectKey, lifetime: timedelta) -> str | None:
+        """Sign a query for it (Signature Version 4)."""
+        return await _answered(obstore.sign_async(self._store, "GET", str(key), lifetime))
+
+    async def older(self, before: datetime) -> AsyncIterator[ObjectKey]:
+        """List the bucket a page at a time. Uploads that were never finished are for a rule of the bucket: it does not list them."""
+        found = aiter(obstore.list(self._store, chunk_size=_KEYS))
+        while page := await _answered(anext(found, None)):
+            for entry in page:
+                key = ObjectKey.parse(entry["path"])
+                if key is not None and entry["last_modified"] < before:
+                    yield key
 
     async def delete(self, key: ObjectKey) -> None:
         """Delete it."""

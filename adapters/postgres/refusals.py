@@ -17,6 +17,8 @@ Refusal = Callable[[Mapping[str, object]], LuneoError]
 
 REQUIRE_SQLSTATE = "LU001"
 _NOT_STORABLE = (errors.NumericValueOutOfRange, errors.UntranslatableCharacter, errors.CharacterNotInRepertoire)
+_CLASSES_OF_THE_SERVER = frozenset({"53", "58"})
+"""Insufficient resources and system errors (PostgreSQL documentation, appendix A)."""
 _refusals: dict[str, Refusal] = {}
 
 
@@ -42,6 +44,8 @@ def translated(error: psycopg.Error) -> Exception:
         return InvalidInput(FieldError("request", "not_storable", "holds a NUL character or a number that is out of range"))
     if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow | errors.TooManyConnections):
         return Unavailable("Postgres does not answer")
+    if error.sqlstate is not None and error.sqlstate[:2] in _CLASSES_OF_THE_SERVER:
+        return Unavailable("Postgres lacks room or memory, or cannot read its disk")
     if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
         return Unavailable("Postgres does not answer")
     return error

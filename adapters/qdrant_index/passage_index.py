@@ -22,24 +22,28 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS = 5
 _BATCH = 256  # points per request: 384 numbers each are about 2 MB of JSON
 _CONNECTIONS = 32
-_LAYOUT = 2  # of the points of a collection: 1 had one nameless vector, 2 has a dense and a sparse one
+_LAYOUT = 3  # of the points of a collection: 1 had one nameless vector, 2 a dense and a sparse one, 3 has the field that is searched by
 _DENSE, _SPARSE = "dense", "words"
-_KEYWORD_FIELDS = ("knowledge_base_id", "source_id")
+#: A tenant's knowledge base in one value. A search is filtered by this field alone: a second condition beside it made the filter, and the
+#: counting of rare words within it, three times as slow.
+_TENANT_BASE = "tenant_base"
+_KEYWORD_FIELDS = (_TENANT_BASE, "knowledge_base_id", "source_id")
 _CONFLICT, _NOT_FOUND, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 409, 404, 401, 403, 429, 500
 
 
 class QdrantPassageIndex:
     """The port `PassageIndex` on a Qdrant server, or on the local vector server, which speaks the same.
 
-    The collection's name ends with the version of its layout: one of an earlier version of this product is left alone, its passages are
-    not found, and whoever renews outdated knowledge puts them into this one.
+    The collection's name ends with the version of its layout and the dimension of its vectors: one of an earlier version of this product,
+    or of a model of another dimension, is left alone, its passages are not found, and whoever renews outdated knowledge puts them into this
+    one.
     One client with kept-alive connections, made on the event loop that first uses it and closed by `close` on the same loop.
     """
 
     def __init__(self, url: str, api_key: str | None, collection: str = "passages", dimension: int = 384) -> None:
         self._url = url
         self._api_key = api_key
-        self._collection = f"{collection}-v{_LAYOUT}"
+        self._collection = f"{collection}-v{_LAYOUT}-{dimension}"
         self._dimension = dimension
         self._connecting = asyncio.Lock()
         self._client: AsyncQdrantClient | None = None
@@ -79,6 +83,7 @@ class QdrantPassageIndex:
                     "organization_id": str(organization_id),
                     "knowledge_base_id": str(entry.knowledge_base_id),
                     "source_id": str(entry.source_id),
+                    _TENANT_BASE: _tenant_base(organization_id, entry.knowledge_base_id),
                     "source_version": entry.source_version,
                 },
             )
@@ -105,8 +110,8 @@ class QdrantPassageIndex:
             return []
         client = await self._connected()
         models = _models()
-        bases = models.FieldCondition(key="knowledge_base_id", match=models.MatchAny(any=[str(each) for each in knowledge_base_ids]))
-        searched = models.Filter(must=[_is("organization_id", organization_id), bases])
+        bases = models.MatchAny(any=[_tenant_base(organization_id, each) for each in knowledge_base_ids])
+        searched = models.Filter(must=[models.FieldCondition(key=_TENANT_BASE, match=bases)])
         rarity = models.SearchParams(idf=models.IdfCorpusParams(corpus=searched))
         near: dict[str, Any] = {"query": [float(number) for number in vector], "using": _DENSE}
         worded: dict[str, Any] = {"query": _sparse(weights), "using": _SPARSE, "params": rarity}
@@ -201,6 +206,10 @@ def _sparse(weights: TermWeights) -> Any:  # noqa: ANN401 - a type of the late i
 def _is(field: str, value: UUID) -> Any:  # noqa: ANN401 - a type of the late import
     models = _models()
     return models.FieldCondition(key=field, match=models.MatchValue(value=str(value)))
+
+
+def _tenant_base(organization_id: UUID, knowledge_base_id: UUID) -> str:
+    return f"{organization_id}/{knowledge_base_id}"
 
 
 class _Failures:

@@ -11,6 +11,7 @@ from adapters.redis_store.scripts import Script
 from contracts.rate_limits import RateDecision, RateRule
 
 # The same algorithm as LocalRateLimits, by the clock of Redis, for all rules at once. Numbers are microseconds: they stay below 2^53.
+# No arrival is further away than the window, unless the clock was set back since: then the caller would be refused for as long as that.
 # -> {allowed, which rule (from 0), remaining, reset, retry}
 _CHECK: Final = Script("""
 local time = redis.call('TIME')
@@ -18,7 +19,7 @@ local now = time[1] * 1000000 + time[2]
 local arrivals, refused, wait, reset = {}, nil, 0, 0
 for i, key in ipairs(KEYS) do
   local window, interval = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local arrival = math.max(tonumber(redis.call('GET', key) or '0'), now) + interval
+  local arrival = math.max(math.min(tonumber(redis.call('GET', key) or '0'), now + window), now) + interval
   arrivals[i] = arrival
   if arrival - window - now > wait then
     refused, wait, reset = i, arrival - window - now, arrival - interval - now
@@ -40,7 +41,7 @@ _TAKE: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local window, interval, wanted, returned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local free_at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0') - returned * interval, now)
+local free_at = math.max(math.min(tonumber(redis.call('GET', KEYS[1]) or '0'), now + window) - returned * interval, now)
 local granted = math.min(math.floor((window - (free_at - now)) / interval), wanted)
 local arrival = free_at + math.max(granted, 0) * interval
 if arrival > now then
@@ -57,7 +58,8 @@ _GIVE_BACK: Final = Script("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 for i, key in ipairs(KEYS) do
-  local arrival = tonumber(redis.call('GET', key) or '0') - tonumber(ARGV[2 * i])
+  local window, interval = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local arrival = math.min(tonumber(redis.call('GET', key) or '0'), now + window) - interval
   if arrival > now then
     redis.call('SET', key, string.format('%.0f', arrival), 'PX', math.ceil((arrival - now) / 1000))
   else

@@ -4,15 +4,18 @@ Quantities of `storage_gb` are gigabytes (10^9 bytes), also in usage. A limit of
 """
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
-from contracts.http.base import Money, Response
+from contracts.http.base import Example, Money, Response
 
 Quantity = int | float
 
 
 class OverageBody(Response, frozen=True):
     """What may be used beyond the limit: at most `cap` more, at `price` per unit."""
+
+    EXAMPLE: ClassVar[Example] = {"cap": 5000}
 
     price: Money
     cap: Quantity
@@ -21,6 +24,8 @@ class OverageBody(Response, frozen=True):
 class LimitBody(Response, frozen=True):
     """The limit of one metric; without `overage` it is a hard stop."""
 
+    EXAMPLE: ClassVar[Example] = {"metric": "conversations", "limit": 1000}
+
     metric: str
     limit: Quantity | None
     overage: OverageBody | None
@@ -28,6 +33,17 @@ class LimitBody(Response, frozen=True):
 
 class PlanBody(Response, frozen=True):
     """A plan of the catalogue. Prices are before tax. Plans that are not `self_service` are sold by people."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "slug": "pro",
+        "name": "Pro",
+        "trial_days": 14,
+        "features": ["api_access"],
+        "channels": ["widget"],
+        "agent_rate_per_minute": 60,
+        "monthly_credits": 100,
+        "analytics_retention_days": 90,
+    }
 
     slug: str
     name: str
@@ -47,6 +63,8 @@ class PlanBody(Response, frozen=True):
 class AddOnBody(Response, frozen=True):
     """Raises the limit of `metric` by `bonus` for each one bought, at `monthly_price` each."""
 
+    EXAMPLE: ClassVar[Example] = {"slug": "extra_agents", "metric": "agents", "bonus": 5, "maximum_quantity": 100}
+
     slug: str
     metric: str
     bonus: Quantity
@@ -56,6 +74,8 @@ class AddOnBody(Response, frozen=True):
 
 class CreditPackBody(Response, frozen=True):
     """Credits bought at once."""
+
+    EXAMPLE: ClassVar[Example] = {"credits": 500}
 
     credits: int
     price: Money
@@ -72,6 +92,17 @@ class CatalogueBody(Response, frozen=True):
 
 class SubscriptionBody(Response, frozen=True):
     """What the organisation has bought, and what that gives it (add-ons included) in the current period."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "plan": "pro",
+        "plan_name": "Pro",
+        "status": "active",
+        "add_ons": {"extra_agents": 1},
+        "anchor_day": 31,
+        "features": ["api_access"],
+        "channels": ["widget"],
+        "agent_rate_per_minute": 60,
+    }
 
     plan: str
     plan_name: str
@@ -93,6 +124,8 @@ class QuotaBody(Response, frozen=True):
     Without a period it is a capacity, which does not start anew.
     """
 
+    EXAMPLE: ClassVar[Example] = {"metric": "conversations", "limit": 1000, "used": 12, "reserved": 1, "overage": 0}
+
     metric: str
     limit: Quantity | None
     used: Quantity
@@ -107,6 +140,8 @@ class UsageTotalBody(Response, frozen=True):
 
     A turn's cost, prompt and answer together, stands with `tokens_out`; `tokens_in` has none, so that nothing is counted twice.
     """
+
+    EXAMPLE: ClassVar[Example] = {"metric": "tokens_out", "quantity": 8120, "estimated": False}
 
     metric: str
     quantity: Quantity
@@ -128,6 +163,8 @@ class UsageEventBody(Response, frozen=True):
     `cost` is rounded half up to minor units; `cost_micro` is the same exactly, in millionths of a minor unit: one turn often costs less
     than a cent. A turn's whole cost stands in its event of `tokens_out`.
     """
+
+    EXAMPLE: ClassVar[Example] = {"metric": "tokens_out", "quantity": 84, "estimated": False, "cost_micro": 5040, "cause": "turn"}
 
     id: UUID
     metric: str

@@ -1,15 +1,18 @@
 """Conversations, messages and turns over HTTP."""
 
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from contracts.http.base import Money, Request, Response
+from contracts.http.base import Example, Money, Request, Response
 
 
 class StartConversationBody(Request, frozen=True):
     """A new conversation. `language` fixes the language of answers (`fr`, `en`); `visitor_id` is your own name for the visitor."""
+
+    EXAMPLE: ClassVar[Example] = {"agent_id": "0192f0c1-7a4e-7c3b-9d52-5b8f0e6a1c2d", "language": "en", "visitor_id": "customer-42"}
 
     agent_id: UUID
     language: str | None = None
@@ -21,6 +24,8 @@ class ConversationBody(Response, frozen=True):
 
     `title` is how its first question begins (at most 120 characters), null before one was asked.
     """
+
+    EXAMPLE: ClassVar[Example] = {"channel": "api", "language": "en", "visitor_id": "customer-42", "status": "open"}
 
     id: UUID
     agent_id: UUID
@@ -43,6 +48,8 @@ class ConversationList(Response, frozen=True):
 class LocatorBody(Response, frozen=True, omit_defaults=True):
     """Where a quote stands in its source: page from 1, nearest heading, character offsets (end exclusive)."""
 
+    EXAMPLE: ClassVar[Example] = {"heading": "Plans", "start": 9, "end": 49}
+
     page: int | None = None
     heading: str | None = None
     start: int | None = None
@@ -51,6 +58,14 @@ class LocatorBody(Response, frozen=True, omit_defaults=True):
 
 class CitationBody(Response, frozen=True):
     """What an answer stands on. `number` is the mark `[n]` in the answer; `quote` is found verbatim at `locator`."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "number": 1,
+        "title": "Prices",
+        "locator": {"heading": "Plans", "start": 9, "end": 49},
+        "quote": "The Pro plan costs 49 euros each month.",
+        "score": 0.91,
+    }
 
     number: int
     source_id: UUID
@@ -62,6 +77,8 @@ class CitationBody(Response, frozen=True):
 
 class ToolCallBody(Response, frozen=True):
     """A function that the answer asks its caller to call; `arguments` is JSON as the model wrote it."""
+
+    EXAMPLE: ClassVar[Example] = {"id": "call_1", "name": "weather", "arguments": '{"city":"Paris"}'}
 
     id: str
     name: str
@@ -75,6 +92,8 @@ class MessageBody(Response, frozen=True, kw_only=True):
     answer that came before a stop, a break, the agent's `max_tokens`, or a provider's filter.
     """
 
+    EXAMPLE: ClassVar[Example] = {"role": "assistant", "content": "The Pro plan costs 49 euros each month [1].", "confidence": None}
+
     id: UUID
     role: str
     content: str
@@ -87,13 +106,14 @@ class MessageBody(Response, frozen=True, kw_only=True):
 class StoredMessageBody(MessageBody, frozen=True, kw_only=True):
     """One message of a conversation.
 
-    `parent_id` is the message that it came after; several with the same one are alternatives of each other, of which at most one is
-    `current`: in the branch that the conversation goes on from.
+    `parent_id` is the message that it came after. `siblings` are the alternatives there, itself among them, the oldest first: "2 / 3" is
+    its place in them. At most one is `current`: in the branch that the conversation goes on from.
     """
 
     turn_id: UUID
     created_at: datetime
     parent_id: UUID | None
+    siblings: list[UUID]
     current: bool
 
 
@@ -110,13 +130,25 @@ class AskBody(Request, frozen=True):
     `edit_of` is the earlier question, of the current branch, in whose place this one is asked.
     """
 
+    EXAMPLE: ClassVar[Example] = {"content": "How much is the Pro plan?", "client_message_id": "message-7"}
+
     content: str
     client_message_id: str | None = None
     edit_of: UUID | None = None
 
 
+class SelectBranchBody(Request, frozen=True):
+    """The message whose branch the conversation is to go on from."""
+
+    EXAMPLE: ClassVar[Example] = {"message_id": "0192f0c1-7a4e-7c3b-9d52-5b8f0e6a1c2d"}
+
+    message_id: UUID
+
+
 class UsageBody(Response, frozen=True):
     """What an answer took. `estimated` marks our own token count where the provider gave none."""
+
+    EXAMPLE: ClassVar[Example] = {"tokens_in": 412, "tokens_out": 18, "estimated": False, "cost": {"amount": 1, "currency": "EUR"}}
 
     tokens_in: int
     tokens_out: int
@@ -126,6 +158,8 @@ class UsageBody(Response, frozen=True):
 
 class TurnAnswer(Response, frozen=True):
     """A turn's whole answer. `status` is `completed` or `stopped`."""
+
+    EXAMPLE: ClassVar[Example] = {"status": "completed"}
 
     turn_id: UUID
     conversation_id: UUID
@@ -139,6 +173,14 @@ class TurnBody(Response, frozen=True):
 
     `model` and `provider` are who answered: the agent's model or one of its fallbacks.
     """
+
+    EXAMPLE: ClassVar[Example] = {
+        "status": "completed",
+        "model": "local",
+        "provider": "local",
+        "problem": None,
+        "steps": {"retrieve": 21.4, "compose": 0.3, "generate": 640.2},
+    }
 
     turn_id: UUID
     conversation_id: UUID
@@ -155,6 +197,13 @@ class TurnBody(Response, frozen=True):
 
 class TurnProblem(Response, frozen=True):
     """Why a turn failed; `retryable` says whether sending the message again may help."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "code": "model_unavailable",
+        "title": "The model's provider is not available",
+        "detail": "the provider answered 503",
+        "status": 503,
+    }
 
     code: str
     title: str

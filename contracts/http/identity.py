@@ -1,10 +1,10 @@
 """Sign-up, sign-in, organisations, members and API keys over HTTP."""
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
-from contracts.http.base import Request, Response
+from contracts.http.base import Example, Request, Response
 from contracts.identity.permissions import Role
 
 SessionKindName = Literal["cookie", "token"]
@@ -16,6 +16,14 @@ class SignUpBody(Request, frozen=True):
 
     `locale` is the language of mails (`en`, `fr`, or such as `fr-CA`); `referral_code` is accepted and has no effect yet.
     """
+
+    EXAMPLE: ClassVar[Example] = {
+        "email": "ada@example.com",
+        "password": "a quiet river at dawn",
+        "full_name": "Ada Lovelace",
+        "organization_name": "Analytical Engines",
+        "locale": "en",
+    }
 
     email: str
     password: str
@@ -34,6 +42,8 @@ class SignUpAccepted(Response, frozen=True):
 class VerifyEmailBody(Request, frozen=True):
     """The proof of a mailbox: the link's `token`, or `email` and the six digits of `code`."""
 
+    EXAMPLE: ClassVar[Example] = {"email": "ada@example.com", "code": "482913", "session": "token"}
+
     token: str | None = None
     email: str | None = None
     code: str | None = None
@@ -42,6 +52,8 @@ class VerifyEmailBody(Request, frozen=True):
 
 class LogInBody(Request, frozen=True):
     """Sign in. `session` says how the client keeps its tokens: a browser in cookies, an application itself."""
+
+    EXAMPLE: ClassVar[Example] = {"email": "ada@example.com", "password": "a quiet river at dawn", "session": "token"}
 
     email: str
     password: str
@@ -52,11 +64,15 @@ class LogInBody(Request, frozen=True):
 class RefreshBody(Request, frozen=True):
     """A refresh token, of clients without cookies."""
 
+    EXAMPLE: ClassVar[Example] = {"refresh_token": "lrt_example"}
+
     refresh_token: str | None = None
 
 
 class UserBody(Response, frozen=True):
     """A person, as they see themselves."""
+
+    EXAMPLE: ClassVar[Example] = {"email": "ada@example.com", "full_name": "Ada Lovelace", "locale": "en"}
 
     id: UUID
     email: str
@@ -67,6 +83,8 @@ class UserBody(Response, frozen=True):
 class SessionOrganizationBody(Response, frozen=True):
     """The organisation that a session acts for, and as what; in a suspended one nothing may be done."""
 
+    EXAMPLE: ClassVar[Example] = {"name": "Analytical Engines", "slug": "analytical-engines"}
+
     id: UUID
     name: str
     slug: str
@@ -76,6 +94,8 @@ class SessionOrganizationBody(Response, frozen=True):
 
 class TokenSessionBody(Response, frozen=True):
     """A session whose client keeps the tokens. `expires_in` is the access token's remaining life in seconds."""
+
+    EXAMPLE: ClassVar[Example] = {"access_token": "lat_example", "refresh_token": "lrt_example", "expires_in": 900}
 
     access_token: str
     refresh_token: str
@@ -91,6 +111,8 @@ class CookieSessionBody(Response, frozen=True):
     `csrf_token` goes into the header `X-CSRF-Token` of every unsafe request; after `expires_in` seconds it is time to refresh.
     """
 
+    EXAMPLE: ClassVar[Example] = {"csrf_token": "example", "expires_in": 900}
+
     csrf_token: str
     expires_in: int
     user: UserBody
@@ -99,6 +121,8 @@ class CookieSessionBody(Response, frozen=True):
 
 class MeBody(Response, frozen=True):
     """Who is calling, for which organisation, and what they may do there. `csrf_token` is there for sessions in cookies."""
+
+    EXAMPLE: ClassVar[Example] = {"permissions": ["agents:view", "conversations:reply"], "plan": "pro"}
 
     user: UserBody
     organization: SessionOrganizationBody | None
@@ -110,6 +134,8 @@ class MeBody(Response, frozen=True):
 
 class DeviceBody(Response, frozen=True):
     """A signed-in device. `last_seen_at` is exact to within the life of an access token."""
+
+    EXAMPLE: ClassVar[Example] = {"kind": "token", "user_agent": "Mozilla/5.0"}
 
     id: UUID
     kind: SessionKindName
@@ -131,6 +157,8 @@ class DeviceList(Response, frozen=True):
 class CreateOrganizationBody(Request, frozen=True):
     """A further organisation, which its maker will own."""
 
+    EXAMPLE: ClassVar[Example] = {"name": "Analytical Engines", "locale": "en"}
+
     name: str
     locale: LocaleName = "en"
 
@@ -138,12 +166,16 @@ class CreateOrganizationBody(Request, frozen=True):
 class UpdateOrganizationBody(Request, frozen=True):
     """What is to change."""
 
+    EXAMPLE: ClassVar[Example] = {"name": "Analytical Engines"}
+
     name: str | None = None
     locale: LocaleName | None = None
 
 
 class OrganizationBody(Response, frozen=True):
     """The organisation acted for. `version` counts saves and is the `ETag`."""
+
+    EXAMPLE: ClassVar[Example] = {"name": "Analytical Engines", "slug": "analytical-engines", "locale": "en", "version": 3}
 
     id: UUID
     name: str
@@ -156,6 +188,8 @@ class OrganizationBody(Response, frozen=True):
 
 class PlaceBody(Response, frozen=True):
     """One of one's own organisations, and one's role there."""
+
+    EXAMPLE: ClassVar[Example] = {"name": "Analytical Engines", "slug": "analytical-engines", "locale": "en"}
 
     id: UUID
     name: str
@@ -176,6 +210,8 @@ class PlaceList(Response, frozen=True):
 class MemberBody(Response, frozen=True):
     """A member of the organisation. `version` counts saves and is the `ETag`."""
 
+    EXAMPLE: ClassVar[Example] = {"email": "ada@example.com", "full_name": "Ada Lovelace", "version": 1}
+
     id: UUID
     user_id: UUID
     email: str
@@ -195,6 +231,8 @@ class MemberList(Response, frozen=True):
 class ChangeMemberBody(Request, frozen=True):
     """A member's new role."""
 
+    EXAMPLE: ClassVar[Example] = {"role": "admin"}
+
     role: Role
 
 
@@ -204,6 +242,8 @@ class CreateApiKeyBody(Request, frozen=True):
     `scopes` are permissions; without them the key gets those that a client of agents needs. `sandbox` keys never spend money.
     """
 
+    EXAMPLE: ClassVar[Example] = {"name": "website", "scopes": ["agents:view"], "sandbox": False}
+
     name: str
     scopes: list[str] | None = None
     expires_at: datetime | None = None
@@ -212,6 +252,16 @@ class CreateApiKeyBody(Request, frozen=True):
 
 class ApiKeyBody(Response, frozen=True):
     """An API key without its secret."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "name": "website",
+        "prefix_shown": "lun_live_Ab3d",
+        "scopes": ["agents:view"],
+        "sandbox": False,
+        "expires_at": None,
+        "last_used_at": None,
+        "revoked_at": None,
+    }
 
     id: UUID
     name: str
@@ -227,6 +277,8 @@ class ApiKeyBody(Response, frozen=True):
 
 class CreatedApiKeyBody(ApiKeyBody, frozen=True):
     """A new API key. `key` is the whole key, shown this once."""
+
+    EXAMPLE: ClassVar[Example] = {"key": "lun_live_example"}
 
     key: str
 

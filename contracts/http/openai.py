@@ -3,12 +3,12 @@
 Source: the OpenAI API reference, "Chat Completions" and "Models". Unknown fields are ignored here, so that any client of that API works.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
 
-from contracts.http.base import Request, Response
+from contracts.http.base import Example, Request, Response
 from contracts.http.conversations import CitationBody
 
 
@@ -101,13 +101,23 @@ class ChatCompletionRequest(LenientRequest, frozen=True):
     """A chat completion. `model` is an agent's id or slug.
 
     With `conversation_id` the last message is asked in that conversation, whose stored messages are the history; without, those given are.
+
+    `temperature` (0–2), `top_p` (0–1), `frequency_penalty` and `presence_penalty` (-2–2) are the agent's where they are left out. There are
+    no `logprobs` of an answer.
     """
+
+    EXAMPLE: ClassVar[Example] = {"model": "support", "messages": [{"role": "user", "content": "How much is the Pro plan?"}]}
 
     model: str
     messages: list[CompletionMessage]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     n: int | None = None
@@ -131,12 +141,16 @@ class AnsweredBody(Response, frozen=True):
 class FunctionCall(Response, frozen=True):
     """What is to be called; `arguments` is JSON as the model wrote it."""
 
+    EXAMPLE: ClassVar[Example] = {"name": "weather", "arguments": '{"city":"Paris"}'}
+
     name: str
     arguments: str
 
 
 class CompletionToolCall(Response, frozen=True):
     """A call that the caller is asked to make; `index` is there in chunks."""
+
+    EXAMPLE: ClassVar[Example] = {"id": "call_1"}
 
     id: str
     type: Literal["function"]
@@ -147,6 +161,8 @@ class CompletionToolCall(Response, frozen=True):
 class CompletionAnswer(Response, frozen=True):
     """The agent's message."""
 
+    EXAMPLE: ClassVar[Example] = {"content": "The Pro plan costs 49 euros each month [1].", "refusal": None}
+
     role: Literal["assistant"]
     content: str | None
     refusal: str | None
@@ -155,6 +171,8 @@ class CompletionAnswer(Response, frozen=True):
 
 class CompletionChoice(Response, frozen=True):
     """The one choice. `finish_reason` is `stop`, `length`, `content_filter` or `tool_calls`."""
+
+    EXAMPLE: ClassVar[Example] = {"index": 0, "finish_reason": "stop"}
 
     index: int
     message: CompletionAnswer
@@ -165,6 +183,8 @@ class CompletionChoice(Response, frozen=True):
 class CompletionUsage(Response, frozen=True):
     """Tokens of prompt and answer."""
 
+    EXAMPLE: ClassVar[Example] = {"prompt_tokens": 412, "completion_tokens": 18, "total_tokens": 430}
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -172,6 +192,8 @@ class CompletionUsage(Response, frozen=True):
 
 class ChatCompletion(Response, frozen=True):
     """A whole completion; `created` is in seconds since 1970."""
+
+    EXAMPLE: ClassVar[Example] = {"id": "chatcmpl-0192f0c1-7a4e-7c3b-9d52-5b8f0e6a1c2d", "created": 1774949400, "model": "support"}
 
     id: str
     object: Literal["chat.completion"]
@@ -214,6 +236,8 @@ class ChatCompletionChunk(Response, frozen=True):
 class ModelBody(Response, frozen=True):
     """A published agent as a model: `id` is its slug, `created` when it was published, `name` is what people call it."""
 
+    EXAMPLE: ClassVar[Example] = {"id": "support", "created": 1774949400, "owned_by": "luneo", "name": "Support"}
+
     id: str
     object: Literal["model"]
     created: int
@@ -230,6 +254,13 @@ class ModelList(Response, frozen=True):
 
 class OpenAIErrorBody(Response, frozen=True):
     """What went wrong; `code` is OpenAI's where it has one for that, else ours."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "message": "The model 'nobody' does not exist: it is the id or the slug of a published agent",
+        "type": "invalid_request_error",
+        "param": "model",
+        "code": "model_not_found",
+    }
 
     message: str
     type: str

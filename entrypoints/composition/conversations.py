@@ -19,6 +19,7 @@ from contracts.billing.commands import Quotas
 from contracts.billing.queries import Entitlements
 from contracts.identity.commands import Confirmations
 from contracts.rate_limits import RateLimits
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from domains.conversational_ai.ports.conversations import ConversationReading, ConversationTransactions
 from domains.conversational_ai.ports.generative_model import GenerativeModel
 from domains.conversational_ai.ports.retrieval import Retrieval
@@ -34,6 +35,7 @@ from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.orchestrator import Orchestrator
 from domains.conversational_ai.use_cases.regenerate_answer import RegenerateAnswerHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
+from domains.conversational_ai.use_cases.select_branch import SelectBranchHandler
 from domains.conversational_ai.use_cases.start_conversation import StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurnHandler
 from entrypoints.composition.foundation import PlatformDatabase
@@ -48,6 +50,7 @@ class ConversationsProvider(Provider):
 
     scope = Scope.APP
     start_conversation = provide(StartConversationHandler)
+    select_branch = provide(SelectBranchHandler)
     follow_turn = provide(FollowTurnHandler)
     stop_turn = provide(StopTurnHandler)
     regenerate = provide(RegenerateAnswerHandler)
@@ -112,11 +115,12 @@ class ConversationsProvider(Provider):
         retrieval: Retrieval,
         model: GenerativeModel,
         tokenizer: Tokenizer,
+        schemas: AnswerSchemas,
         observer: TurnObserver,
         clock: Clock,
     ) -> Orchestrator:
         """The one holder of the generative model."""
-        return Orchestrator(turns, retrieval, model, tokenizer, observer, clock, settings.turn_seconds)
+        return Orchestrator(turns, retrieval, model, tokenizer, schemas, observer, clock, settings.turn_seconds)
 
     @provide
     def running(self, orchestrator: Orchestrator, sink: TurnEventSink, signals: TurnStopSignals) -> RunningTurns:

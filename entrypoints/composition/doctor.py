@@ -5,18 +5,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
+from itertools import combinations
+from math import fsum
+from statistics import fmean
 from urllib.parse import urlsplit
 
+from adapters.clamav.clamd_file_scanning import ClamdFileScanning
+from adapters.embeddings.openai_compatible import OpenAICompatibleEmbeddings
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.mail.smtp_mailer import SmtpMailer
 from adapters.object_store.s3_object_store import S3Bucket, S3ObjectStore
 from adapters.postgres.checks import DatabaseAway, DatabaseUnfit, check_database
 from adapters.postgres.roles import DatabaseRole
-from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.redis_store.connection import RedisConnection
 from domains.conversational_ai.ports.generative_model import ModelRefused
 from entrypoints.composition.foundation import s3_bucket, smtp_server
-from entrypoints.composition.models import provider_model
+from entrypoints.composition.models import passage_index, provider_model, remote_embeddings
 from entrypoints.settings import ProviderSettings, Settings
 from shared_kernel.clock import SystemClock
 from shared_kernel.errors import LuneoError
@@ -24,6 +28,15 @@ from shared_kernel.identifiers import new_id
 
 _SECONDS = 6.0
 _MAIL_SECONDS = 5.0
+_UNLIKE = (
+    "When does the library open on Saturdays?",
+    "The invoice is paid by bank transfer within thirty days.",
+    "Cats sleep most of the day.",
+    "Le moteur de la voiture ne démarre plus par grand froid.",
+    "Faites fondre le beurre, puis ajoutez la farine.",
+    "The glacier has lost half of its ice since 1950.",
+)
+_UNLIKE_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,8 @@ async def examine(settings: Settings, *, of_demo: bool = False) -> list[Finding]
         ("Redis", lambda: _redis(settings, of_demo=of_demo)),
         ("Vector index", lambda: _index(settings, of_demo=of_demo)),
     ]
+    if (embeddings := remote_embeddings(settings)) is not None:
+        checks.append(("Embeddings", lambda: _embeddings(settings, embeddings)))
     for provider in settings.providers:
         short = provider.name == "openai" and settings.openai_base_url is not None
         name = "Model provider" if short else f"Model provider {provider.name}"
@@ -56,6 +71,8 @@ async def examine(settings: Settings, *, of_demo: bool = False) -> list[Finding]
         checks.append(("Mail server", lambda: _mail(settings, smtp_url)))
     if (bucket := s3_bucket(settings)) is not None:
         checks.append(("Object store", lambda: _bucket(bucket)))
+    if (clamd_url := settings.clamd_url) is not None:
+        checks.append(("Virus scanner", lambda: _scanner(clamd_url)))
     return list(await asyncio.gather(*(_checked(name, check) for name, check in checks)))
 
 
@@ -93,7 +110,7 @@ async def _redis(settings: Settings, *, of_demo: bool) -> str:
 
 
 async def _index(settings: Settings, *, of_demo: bool) -> str:
-    index = QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection)
+    index = passage_index(settings)
     try:
         await index.prepare()
         await index.count(new_id())
@@ -105,6 +122,20 @@ async def _index(settings: Settings, *, of_demo: bool) -> str:
     finally:
         await index.close()
     return "answers"
+
+
+async def _embeddings(settings: Settings, embeddings: OpenAICompatibleEmbeddings) -> str:
+    try:
+        vectors = await embeddings.embed_passages(_UNLIKE)
+    except LuneoError as error:
+        raise OSError(f"{_place(settings.embeddings_base_url or '')}: {error}") from error
+    finally:
+        await embeddings.aclose()
+    unrelated = fmean(fsum(a * b for a, b in zip(one, other, strict=True)) for one, other in combinations(vectors, 2))
+    said = f"{settings.embeddings_model} answers with vectors of {embeddings.dimension} numbers; texts that have nothing in common score"
+    if abs(unrelated - settings.embeddings_unrelated) > _UNLIKE_TOLERANCE:
+        raise OSError(f"{said} {unrelated:.2f}, not {settings.embeddings_unrelated:.2f}: correct LUNEO_EMBEDDINGS_UNRELATED")
+    return f"{said} {unrelated:.2f}"
 
 
 async def _provider(settings: Settings, provider: ProviderSettings, *, short: bool) -> str:
@@ -128,6 +159,14 @@ async def _bucket(bucket: S3Bucket) -> str:
     except LuneoError as error:
         raise OSError(f"bucket {bucket.name}: {error}: correct LUNEO_S3_BUCKET, its endpoint, region and keys") from error
     return "answers (not checked: that it may be written)"
+
+
+async def _scanner(url: str) -> str:
+    try:
+        await ClamdFileScanning(url, seconds=_SECONDS).check()
+    except LuneoError as error:
+        raise OSError(f"{url}: {error}: is clamd running there, and is LUNEO_CLAMD_URL right?") from error
+    return "answers (not checked: that its signatures are of today, and its StreamMaxLength)"
 
 
 async def _mail(settings: Settings, url: str) -> str:

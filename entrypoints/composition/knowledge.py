@@ -1,19 +1,35 @@
 """Agents and knowledge."""
 
+from datetime import timedelta
+
 from dishka import AnyOf, Provider, Scope, provide
 
+from adapters.clamav.clamd_file_scanning import ClamdFileScanning
+from adapters.crypto.hmac_download_links import HmacDownloadLinks
 from adapters.documents.limits import ParsingLimits
 from adapters.documents.subprocess_parsing import SubprocessDocumentParsing
-from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
+from adapters.postgres.conversational_ai.readers import (
+    PostgresAgentReading,
+    PostgresKnowledgeReading,
+    PostgresNamedUploads,
+    PostgresOutdatedSources,
+)
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
 from adapters.postgres.unit_of_work import UnitsOfWork
+from adapters.web_pages.address_guard import AddressGuard, SystemNames
+from adapters.web_pages.aiohttp_web_pages import PRODUCT, AiohttpWebPages, WebPageLimits
+from adapters.web_pages.public_addresses import is_public, is_public_or_private
 from domains.conversational_ai.ports.agent_reading import AgentReading
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.document_parsing import DocumentParsing
+from domains.conversational_ai.ports.download_links import DownloadLinks
+from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, PassageReading
+from domains.conversational_ai.ports.named_uploads import NamedUploads
 from domains.conversational_ai.ports.outdated_sources import OutdatedSources
 from domains.conversational_ai.ports.retrieval import Retrieval
+from domains.conversational_ai.ports.web_pages import WebPages
 from domains.conversational_ai.use_cases.add_file_source import AddFileSourceHandler
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgentHandler
@@ -25,8 +41,9 @@ from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnow
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_agent import EditAgentHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_download import GetDownloadHandler
 from domains.conversational_ai.use_cases.get_source_content import GetSourceContentHandler
-from domains.conversational_ai.use_cases.get_source_file import GetSourceFileHandler
+from domains.conversational_ai.use_cases.make_content_link import LinkLifetime, MakeContentLinkHandler
 from domains.conversational_ai.use_cases.on_knowledge_deleted import ForgetKnowledgeBase, ForgetOldContent, ForgetSource
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
@@ -37,8 +54,13 @@ from domains.conversational_ai.use_cases.replace_source_content import ReplaceSo
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledgeHandler
+from domains.conversational_ai.use_cases.source_documents import SourceDocuments
 from domains.conversational_ai.use_cases.store_upload import UploadStorage
+from domains.conversational_ai.use_cases.sweep_orphan_objects import SweepOrphanObjectsHandler
 from entrypoints.composition.foundation import PlatformDatabase
+from entrypoints.http.app import API_BASE
+from entrypoints.http.conversational_ai.knowledge import DOWNLOADS
+from entrypoints.settings import Settings
 
 
 class KnowledgeProvider(Provider):
@@ -59,6 +81,7 @@ class KnowledgeProvider(Provider):
     search_knowledge = provide(SearchKnowledgeHandler)
     create_demo_agent = provide(CreateDemoAgentHandler)
     index_source = provide(IndexSource)
+    documents = provide(SourceDocuments)
     forget_source = provide(ForgetSource)
     forget_base = provide(ForgetKnowledgeBase)
     passage_vectors = provide(PassageVectors)
@@ -66,10 +89,12 @@ class KnowledgeProvider(Provider):
     forget_old_content = provide(ForgetOldContent)
     add_file = provide(AddFileSourceHandler)
     upload_storage = provide(UploadStorage)
+    sweep_orphans = provide(SweepOrphanObjectsHandler)
     rename_source = provide(RenameKnowledgeSourceHandler)
     replace_content = provide(ReplaceSourceContentHandler)
     read_content = provide(GetSourceContentHandler)
-    read_file = provide(GetSourceFileHandler)
+    make_link = provide(MakeContentLinkHandler)
+    download = provide(GetDownloadHandler)
     retrieval = provide(RetrievePassages, provides=Retrieval)
 
     @provide
@@ -78,9 +103,36 @@ class KnowledgeProvider(Provider):
         return SubprocessDocumentParsing(ParsingLimits())
 
     @provide
+    def links(self, settings: Settings) -> DownloadLinks:
+        """Links to ourselves."""
+        return HmacDownloadLinks([key.encode() for key in settings.secret_key], settings.public_url + API_BASE + DOWNLOADS)
+
+    @provide
+    def link_lifetime(self, settings: Settings) -> LinkLifetime:
+        """How long they work."""
+        return LinkLifetime(timedelta(seconds=settings.download_link_seconds))
+
+    @provide
+    def web_pages(self, settings: Settings) -> WebPages:
+        """What fetches pages of the web."""
+        permits = is_public_or_private if settings.web_pages_allow_private else is_public
+        guard = AddressGuard(SystemNames(), frozenset(settings.web_pages_ports), permits)
+        return AiohttpWebPages(guard, agent=f"{PRODUCT} (+{settings.public_url})", limits=WebPageLimits())
+
+    @provide
+    def scanners(self, settings: Settings) -> FileScanners:
+        """What looks for malicious software, where a scanner is configured."""
+        return FileScanners(() if settings.clamd_url is None else (ClamdFileScanning(settings.clamd_url),))
+
+    @provide
     def transactions(self, units: UnitsOfWork) -> AgentsAndKnowledgeTransactions:
         """Units of work that see agents and knowledge."""
         return PostgresAgentsAndKnowledgeTransactions(units)
+
+    @provide
+    def named_uploads(self, database: Database) -> NamedUploads:
+        """Which files sources name."""
+        return PostgresNamedUploads(database)
 
     @provide
     def outdated(self, platform: PlatformDatabase) -> OutdatedSources:

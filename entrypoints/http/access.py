@@ -151,7 +151,7 @@ class AccessControl:
 
 def _methods(scope: HTTPScope) -> str:
     routes = (r for r in scope["litestar_app"].routes if isinstance(r, HTTPRoute) and r.path_format == scope.get("path_template"))
-    return ", ".join(sorted({method for route in routes for method in route.methods} - {"OPTIONS"}))
+    return ", ".join({method for route in routes for method in route.methods})
 
 
 def _chosen_organization(headers: Headers) -> UUID | None:

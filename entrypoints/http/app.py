@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 from dishka import AsyncContainer
@@ -17,11 +18,12 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from contracts.idempotency import IdempotentEffects
 from contracts.identity.queries import Authentication
 from contracts.rate_limits import RateLimits
+from domains.conversational_ai.use_cases.store_upload import UploadStorage
 from entrypoints.http import problems
 from entrypoints.http.access import AccessControl, RateLimitSettings
-from entrypoints.http.bodies import JsonRequest
+from entrypoints.http.bodies import MAXIMUM_BODY_BYTES, JsonRequest
 from entrypoints.http.cors import CrossOrigin
-from entrypoints.http.description import PublishedDescription
+from entrypoints.http.description import DESCRIPTION_BASE, PublishedDescription
 from entrypoints.http.edge import Edge
 from entrypoints.http.idempotency import Idempotency
 from entrypoints.http.routing import unlimited
@@ -31,7 +33,6 @@ from shared_kernel.errors import LuneoError
 from shared_kernel.principal import Principal
 
 API_BASE = "/api/v1"
-MAXIMUM_BODY_BYTES = 2_000_000
 _NOT_FOUND = 404
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -96,6 +97,9 @@ def create_app(
         async with lifespan():
             yield
 
+    async def upload_limit(organization_id: UUID) -> int | None:
+        return await (await container.get(UploadStorage)).most_bytes(organization_id)
+
     app = Litestar(
         route_handlers=[Router(API_BASE, route_handlers=list(api_handlers)), *root_handlers],
         request_class=JsonRequest,
@@ -109,7 +113,7 @@ def create_app(
                 metrics=metrics,
                 session_cookie=session_cookie_name(secure=settings.secure_cookies),
             ),
-            DefineMiddleware(Idempotency, effects=effects, maximum_body_bytes=MAXIMUM_BODY_BYTES),
+            DefineMiddleware(Idempotency, effects=effects, maximum_body_bytes=MAXIMUM_BODY_BYTES, upload_limit=upload_limit),
         ],
         exception_handlers={
             LuneoError: problems.handle,
@@ -124,7 +128,7 @@ def create_app(
             title="Luneo",
             version="1",
             openapi_router=Router(
-                "/schema",
+                DESCRIPTION_BASE,
                 route_handlers=[],
                 opt=unlimited("the published description of the API"),
                 after_request=_no_page_of_the_frameworks,

@@ -9,6 +9,8 @@ from litestar.exceptions import HTTPException
 from entrypoints.http.uploads import UPLOAD, is_form
 from shared_kernel.principal import Principal
 
+#: Of a body that is read whole; a form with a file may have more.
+MAXIMUM_BODY_BYTES = 2_000_000
 _JSON = re.compile(r"application/(?:[a-z0-9.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 

@@ -17,7 +17,7 @@ from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Origin, Principal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
-_SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
+SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
@@ -37,7 +37,7 @@ class Edge:
         self._container = container
         self._metrics = metrics
         self._trusted = tuple(ip_network(p) for p in trusted_proxies)
-        self._headers = [*_SECURITY_HEADERS, *([_HSTS] if https else [])]
+        self._headers = [*SECURITY_HEADERS, *([_HSTS] if https else [])]
         self._log = structlog.get_logger("luneo.http").bind()  # a lazy logger is made anew for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,10 +1,17 @@
 """`ETag` and `If-Match`: an aggregate's version, for edits that must not overwrite each other."""
 
 import re
+from typing import Annotated
+
+from litestar.params import HeaderParameter
 
 from shared_kernel.errors import FieldError, InvalidInput
 
 _TAG = re.compile(r'(?:W/)?"(?P<version>[0-9]{1,9})"')
+
+IfMatch = Annotated[
+    str | None, HeaderParameter(name="If-Match", description="The `ETag` that was read: 409 `conflict` when somebody has saved since")
+]
 
 
 def etag(version: int) -> dict[str, str]:

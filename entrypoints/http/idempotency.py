@@ -1,14 +1,17 @@
 """`Idempotency-Key` on every POST: the first answer again, kept in one transaction with the effect.
 
-Routes with `opt[OWN_IDEMPOTENCY]` (a turn runs longer than a transaction) handle the header themselves. A key belongs to its caller in the
+Routes with `opt[OWN_IDEMPOTENCY]` (a turn runs longer than a transaction) handle the header themselves; those with
+`opt[NO_IDEMPOTENCY]` know no such header. A key belongs to its caller in the
 organisation that they act for; on routes with `opt[KEY_OF_A_PERSON]`, whose effect is in another organisation, to the person wherever they
 act.
 """
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import IO
+from uuid import UUID
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
@@ -16,34 +19,57 @@ from litestar.exceptions import ClientException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, HTTPRequestEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
+from contracts.billing.errors import QuotaExceeded
 from contracts.idempotency import IdempotentEffects, StoredAnswer
-from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, UPLOAD, is_form
+from domains.conversational_ai.use_cases.store_upload import file_too_large
+from entrypoints.http.uploads import MAXIMUM_UPLOAD_BYTES, MOST_BESIDE, UPLOAD, boundary_of, is_form
 from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.principal import Principal
 
 OWN_IDEMPOTENCY = "own_idempotency"
+NO_IDEMPOTENCY = "no_idempotency"
 KEY_OF_A_PERSON = "key_of_a_person"
 MAXIMUM_KEY_LENGTH = 255
 _FIRST_ERROR = 400
 _PIECE = 1_000_000
 _KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag"})
+UploadLimit = Callable[[UUID], Awaitable[int | None]]
+"""How many bytes a file of an organisation may have; `None` is as many as any may."""
 
 
 class _Refused(Exception):
     """The answer is an error: undo the effect, keep nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How many bytes a body may have, and, where that is the plan's word, its refusal.
+
+    Nobody may fill the memory, or the disk, with a body that would be refused: the framework's limit, and the use case's, come too late.
+    """
+
+    most: int
+    refusal: QuotaExceeded | None = None
+
+    def check(self, size: int) -> None:
+        """Raise for a body of `size` bytes that is too large."""
+        if size > self.most:
+            raise self.refusal or RequestEntityTooLarge(f"A body has at most {self.most} bytes")
+
+
 class Idempotency:
     """Litestar middleware; sits inside `AccessControl`, so it knows the principal."""
 
-    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects, maximum_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, effects: IdempotentEffects, maximum_body_bytes: int, upload_limit: UploadLimit) -> None:
         self.app = app
         self._effects = effects
         self._maximum_body_bytes = maximum_body_bytes
+        self._upload_limit = upload_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the request once per key."""
-        if scope["type"] != ScopeType.HTTP or scope["method"] != "POST" or scope["route_handler"].opt.get(OWN_IDEMPOTENCY):
+        opt = scope["route_handler"].opt
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "POST" or opt.get(OWN_IDEMPOTENCY) or opt.get(NO_IDEMPOTENCY):
             await self.app(scope, receive, send)
             return
         key = key_of(Headers.from_scope(scope))
@@ -53,12 +79,25 @@ class Idempotency:
             return
         if scope["route_handler"].opt.get(KEY_OF_A_PERSON):
             principal = replace(principal, organization_id=None)
-        is_upload = scope["route_handler"].opt.get(UPLOAD) is not None and is_form(Headers.from_scope(scope).get("content-type"))
-        maximum = MAXIMUM_UPLOAD_BYTES if is_upload else self._maximum_body_bytes
+        content_type = Headers.from_scope(scope).get("content-type")
+        is_upload = scope["route_handler"].opt.get(UPLOAD) is not None and is_form(content_type)
+        limit = await self._limit(scope, principal) if is_upload else _Limit(self._maximum_body_bytes)
+        said = _Said(scope["path"], boundary=boundary_of(content_type) if is_upload else "")
         with SpooledTemporaryFile(max_size=self._maximum_body_bytes) as body:
-            digest = await _read(receive, body, path=scope["path"], maximum=maximum)
+            digest = await _read(receive, body, said, limit=limit)
             answer, replayed = await self._once(scope, principal, key, digest, body)
         await _send(send, answer, replayed=replayed)
+
+    async def _limit(self, scope: Scope, principal: Principal) -> "_Limit":
+        """Return how much of an upload may be read. Raises at once when its sender announces more than the plan allows for a file."""
+        allowed = await self._upload_limit(principal.tenant)
+        if allowed is None:
+            return _Limit(MAXIMUM_UPLOAD_BYTES)
+        announced = Headers.from_scope(scope).get("content-length", "")
+        limit = _Limit(allowed + MOST_BESIDE, file_too_large(allowed))
+        if announced.isdecimal():
+            limit.check(int(announced))
+        return limit
 
     async def _once(self, scope: Scope, principal: Principal, key: str, digest: bytes, body: IO[bytes]) -> tuple[list[Message], bool]:
         """Return the answer's messages, and whether they are a repetition."""
@@ -122,25 +161,49 @@ def request_digest(path: str, body: bytes) -> bytes:
     return hashlib.sha256(path.encode() + b"\0" + body).digest()
 
 
-async def _read(receive: Receive, body: IO[bytes], *, path: str, maximum: int) -> bytes:
-    """Put the whole body into `body` and return the request's digest.
+class _Said:
+    """The digest of a request that arrives in pieces: as `request_digest`, and of a form whatever its boundary is.
 
-    The framework's own limit comes too late here: nobody may fill the memory, or the disk, with a body that it would refuse.
+    Clients make up another boundary each time that they send the same form.
     """
-    digest, size = hashlib.sha256(path.encode() + b"\0"), 0
+
+    def __init__(self, path: str, *, boundary: str) -> None:
+        self._digest = hashlib.sha256(path.encode() + b"\0")
+        self._delimiter = b"--" + boundary.encode() if boundary else b""
+        self._held = b""
+
+    def add(self, piece: bytes) -> None:
+        """Add what arrived."""
+        if not self._delimiter:
+            self._digest.update(piece)
+            return
+        # what may be the beginning of a boundary waits for its end; no boundary has the character that stands for it
+        known = (self._held + piece).replace(self._delimiter, b"\0")
+        ready = max(len(known) - len(self._delimiter) + 1, 0)
+        self._digest.update(known[:ready])
+        self._held = known[ready:]
+
+    def digest(self) -> bytes:
+        """Return the digest of all of it."""
+        self._digest.update(self._held)
+        return self._digest.digest()
+
+
+async def _read(receive: Receive, body: IO[bytes], said: _Said, *, limit: _Limit) -> bytes:
+    """Put the whole body into `body` and return the request's digest."""
+    size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             raise ClientException("The client left before its request was whole")
         piece = message.get("body", b"")
         size += len(piece)
-        if size > maximum:
-            raise RequestEntityTooLarge(f"A body has at most {maximum} bytes")
-        digest.update(piece)
+        limit.check(size)
+        said.add(piece)
         body.write(piece)
         if not message.get("more_body"):
             body.seek(0)
-            return digest.digest()
+            return said.digest()
 
 
 def _answer(messages: list[Message]) -> StoredAnswer:

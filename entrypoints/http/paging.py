@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from shared_kernel.errors import FieldError, InvalidInput
-from shared_kernel.pagination import MAXIMUM_LIMIT, Page, PageRequest
+from shared_kernel.pagination import MAXIMUM_LIMIT, ForeignCursor, Page, PageRequest
 
 T = TypeVar("T")
 
@@ -22,6 +22,6 @@ def page_of(items: Sequence[T], page: PageRequest, *, key: Callable[[T], str]) -
     if page.cursor is not None:
         first = next((position for position, item in enumerate(items, 1) if key(item) == page.cursor), 0)
         if not first:
-            raise InvalidInput(FieldError("cursor", "cursor_invalid", "This is not a cursor that this list gave"))
+            raise ForeignCursor
     shown = tuple(items[first : first + page.limit])
     return Page(shown, key(shown[-1]) if first + page.limit < len(items) else None)

@@ -9,11 +9,13 @@ import msgspec.inspect
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.params import ParameterKwarg
 
 from contracts.http.base import FieldProblem, Problem
 from contracts.http.openai import OpenAIError
 from contracts.rate_limits import RateLimited
+from entrypoints.http.bodies import MAXIMUM_BODY_BYTES
 from entrypoints.http.openai_errors import MEDIA_TYPE as OPENAI_MEDIA_TYPE
 from entrypoints.http.openai_errors import is_openai, openai_error, openai_headers
 from entrypoints.http.rate_headers import rate_headers
@@ -44,6 +46,7 @@ _STATUS_OF_CODE: Mapping[str, int] = {
     "feature_not_in_plan": 402,
     "idempotency_key_reused": 422,
     "client_message_id_reused": 422,
+    "link_expired": 410,
     "rate_limited": 429,
     "too_many_attempts": 429,
 }
@@ -56,9 +59,11 @@ _TITLES: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "This method does not exist here"),
     406: ("not_acceptable", "No such representation"),
     413: ("too_large", "The request is too large"),
+    414: ("target_too_long", "The request's address is too long"),
     415: ("unsupported_media_type", "This kind of body is not understood here"),
     422: ("validation_failed", "The request is not valid"),
     429: ("rate_limited", "Too many requests"),
+    431: ("headers_too_large", "The request's headers are too large"),
 }
 _STEP = re.compile(r"[^.\[]+|\[[^\]]*\]")
 _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
@@ -66,6 +71,8 @@ _PATH = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`")
 _NO_BODY = "'data'"
 #: What the framework says of a client that leaves while it sends: no defect of ours, and anybody could fill the log with it.
 _LEFT = "client disconnected prematurely"
+#: What the framework says of a body that is too large, and no more.
+_TOO_LARGE = "Request Entity Too Large"
 _logger = structlog.get_logger("luneo.http")
 
 
@@ -94,6 +101,8 @@ def problem_of(error: Exception, request_id: str, body: object = None, names: Ma
         if error.status_code == 400 and _is_undecodable(error):  # noqa: PLR2004
             return _problem(400, "malformed_json", "The body is not valid JSON", request_id)
         code, title = _TITLES.get(error.status_code, ("error", "Something went wrong"))
+        if isinstance(error, RequestEntityTooLarge) and error.detail == _TOO_LARGE:
+            return _problem(413, code, f"A body has at most {MAXIMUM_BODY_BYTES} bytes", request_id)
         detail = error.detail if error.status_code < 500 and error.status_code not in {404, 405} else title  # noqa: PLR2004
         return _problem(error.status_code, code, detail, request_id)
     if isinstance(error, UnicodeDecodeError | RecursionError | msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
@@ -135,11 +144,16 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Proble
     if isinstance(error, LuneoError):
         headers.update(cast("Mapping[str, str]", error.extra.get("headers", {})))
     if isinstance(error, HTTPException) and error.headers:
-        headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})
+        headers.update({k: _allowed_methods(v) for k, v in error.headers.items() if k.lower() == "allow"})
     if is_openai(request.scope["path"]):
         status, told = openai_error(problem)
         return Response(told, status_code=status, media_type=OPENAI_MEDIA_TYPE, headers={**headers, **openai_headers(problem)})
     return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _allowed_methods(methods: str) -> str:
+    """Return the methods without the one that the framework makes beside every route, and that is refused there."""
+    return ", ".join(sorted({method.strip() for method in methods.split(",")} - {"OPTIONS"}))
 
 
 def _domain_problem(error: LuneoError, request_id: str) -> Problem:

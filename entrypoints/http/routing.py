@@ -9,6 +9,8 @@ from contracts.identity.permissions import Permission
 
 ACCESS = "access"
 RATE = "rate"
+ALSO_ANSWERS = "also_answers"
+"""`opt[ALSO_ANSWERS]` names the statuses that a route can answer besides those that follow from its access, method and body."""
 
 
 class Access:
@@ -30,6 +32,11 @@ class Access:
         self.reason = reason
         self.when_suspended = when_suspended
         self.confirmed_inside = confirmed_inside
+
+    @property
+    def identifies(self) -> bool:
+        """Whether the caller must say who they are."""
+        return self.who in {"permission", "signed_in"}
 
     def __repr__(self) -> str:
         return f"{self.who}({self.permission or self.reason})"

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import uvicorn
 from litestar.types import ASGIApp
 
+from entrypoints.http.protocol import Protocol
+
 Drain = Callable[[], Awaitable[None]]
 _CONNECTION_SECONDS = 10
 
@@ -46,7 +48,7 @@ async def serve(app: ASGIApp, *, host: str, port: int, drain: Drain, drain_secon
         host=host,
         port=port,
         loop="none",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
 from litestar import Response, get, head
 from litestar.types import ControllerRouterHandler
 
+from contracts.http.base import Example
 from contracts.http.base import Response as Body
 from entrypoints.http.routing import public, unlimited
 from entrypoints.observability.metrics import CONTENT_TYPE, Metrics
@@ -19,11 +20,15 @@ _STATUS = {"ok": 200, "degraded": 200, "down": 503}
 class LiveAnswer(Body, frozen=True):
     """The process runs."""
 
+    EXAMPLE: ClassVar[Example] = {"status": "ok"}
+
     status: str
 
 
 class ReadyAnswer(Body, frozen=True):
     """Whether requests can be served, and which dependency is in the way (`ok`, `degraded` or `down` each)."""
+
+    EXAMPLE: ClassVar[Example] = {"status": "ok", "checks": {"postgres": "ok", "redis": "ok"}}
 
     status: str
     checks: dict[str, str]
@@ -31,6 +36,13 @@ class ReadyAnswer(Body, frozen=True):
 
 class MailBody(Body, frozen=True):
     """One mail that was not sent but kept, because this is development."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "to": "ada@example.com",
+        "subject": "Confirm your address",
+        "text": "Your code is 482913.",
+        "html": "<p>Your code is 482913.</p>",
+    }
 
     to: str
     subject: str

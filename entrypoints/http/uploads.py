@@ -18,7 +18,8 @@ UPLOAD: Final = "upload"
 """`opt[UPLOAD]` of a route says that it also takes a file, as a form: the names of the form's other fields."""
 MAXIMUM_UPLOAD_BYTES: Final = 500_000_000
 """What the largest plan allows; smaller plans allow less."""
-_MOST_BESIDE: Final = 64 * 1024
+MOST_BESIDE: Final = 64 * 1024
+"""Bytes of a form that are not its file."""
 _PIECE: Final = 256 * 1024
 
 
@@ -27,13 +28,19 @@ def is_form(content_type: str | None) -> bool:
     return (content_type or "").strip().lower().startswith("multipart/form-data")
 
 
+def boundary_of(content_type: str | None) -> str:
+    """Return what divides the parts of a form; nothing when its type does not say."""
+    _, options = parse_options_header(content_type or "")
+    boundary: str = options.get("boundary", "")
+    return boundary
+
+
 class UploadForm:
     """A form with one file, `file`, and short fields beside it, which are known when the file has arrived."""
 
     def __init__(self, request: Request[Principal, Any, Any]) -> None:
         """Look at the headers alone. Raises `InvalidInput` for a form without a boundary."""
-        _, options = parse_options_header(request.headers.get("content-type", ""))
-        self._boundary = options.get("boundary", "")
+        self._boundary = boundary_of(request.headers.get("content-type"))
         if not self._boundary:
             raise InvalidInput(FieldError("body", "invalid", "is a form without a boundary"))
         self._known = frozenset(request.route_handler.opt[UPLOAD])
@@ -56,7 +63,7 @@ class UploadForm:
                 if piece:
                     yield piece
 
-        announced = None if self._length is None else max(self._length - _MOST_BESIDE, 0)
+        announced = None if self._length is None else max(self._length - MOST_BESIDE, 0)
         return Upload(name=self._file_name, announced_bytes=announced, content=content())
 
     def described(self) -> Described:
@@ -90,8 +97,8 @@ class UploadForm:
                             yield bytes(event)
                             continue
                         beside += len(event)
-                        if beside > _MOST_BESIDE:
-                            raise RequestEntityTooLarge(f"The fields beside the file have at most {_MOST_BESIDE} bytes")
+                        if beside > MOST_BESIDE:
+                            raise RequestEntityTooLarge(f"The fields beside the file have at most {MOST_BESIDE} bytes")
                         self._fields[segment.name] = self._fields.get(segment.name, b"") + bytes(event)
             parser.close()
         except MultipartError as error:

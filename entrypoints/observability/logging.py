@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TextIO
 from uuid import UUID
 
@@ -75,11 +75,21 @@ def configure_logging(*, level: str = "INFO", pretty: bool | None = None, stream
 
 
 class _Lines(structlog.WriteLogger):
-    """Writes whole lines to one stream, from any thread; has a name, as the standard library's loggers do."""
+    """Writes whole lines to one stream, from any thread; has a name, as the standard library's loggers do.
+
+    A line that cannot be written (the disk is full, the reader of a pipe has gone) is lost: nothing that is told fails because of it.
+    """
 
     def __init__(self, name: str, stream: TextIO) -> None:
         super().__init__(stream)
         self.name = name
+
+    def msg(self, message: str) -> None:
+        """Write a line."""
+        with suppress(OSError):
+            super().msg(message)
+
+    debug = info = warning = error = critical = msg
 
 
 def _json(event: object, **_: object) -> str:

@@ -5,13 +5,17 @@ After a change of the API: `LUNEO_WRITE_DESCRIPTION=1 make test ARGS=tests/archi
 
 import json
 import os
-from pathlib import Path
+import typing
 from typing import Any
 
+import msgspec
+
+from contracts.http.base import Request
+from contracts.http.examples import example_of
 from tests.fixtures.app import Site
+from tests.fixtures.described import PUBLISHED, mismatches, resolved
 from tests.fixtures.routes import described
 
-PUBLISHED = Path(__file__).parents[2] / "contracts" / "openapi.json"
 WRITE = "LUNEO_WRITE_DESCRIPTION"
 
 
@@ -35,10 +39,55 @@ async def test_every_route_of_the_api_is_described_with_its_errors_and_credentia
         if not route.in_api:
             continue
         operation = _operation(paths, route.template, route.method)
-        assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"], route
-        assert not [status for status in operation["responses"] if status.startswith("4")], route
+        errors = {status: resolved(answer) for status, answer in operation["responses"].items() if status >= "4"}
+        assert errors, route
+        assert all(list(answer["content"]) == ["application/problem+json"] for answer in errors.values()), route
         assert bool(operation["security"]) == (route.access.who not in {"public", "open"}), route
         assert " " in operation["summary"], route
+
+
+async def test_every_operation_names_each_status_that_its_declarations_allow(site: Site) -> None:
+    paths = (await description(site))["paths"]
+    for route in described(site.app):
+        if not route.in_api:
+            continue
+        statuses = set(_operation(paths, route.template, route.method)["responses"])
+        assert "default" not in statuses, f"{route}: a default would describe whatever comes"
+        identified, takes_body = route.access.who in {"permission", "signed_in"}, "data" in route.handler.parsed_fn_signature.parameters
+        assert statuses >= {"429", "500", "503"}, route
+        assert not identified or statuses >= {"401", "403", "404", "422"}, route
+        assert not takes_body or statuses >= {"400", "413", "415", "422"}, route
+        assert not route.takes_if_match or "409" in statuses, route
+        assert not route.parameters or statuses >= {"404", "422"}, route
+        assert str(route.handler.status_code) in statuses, route
+
+
+async def test_every_body_and_every_answer_in_json_has_an_example_that_is_as_its_schema_says(site: Site) -> None:
+    published, tried = await description(site), 0
+    answers = [("components", name, answer) for name, answer in published["components"]["responses"].items()]
+    for path, operations in published["paths"].items():
+        for method, operation in operations.items():
+            body = operation.get("requestBody")
+            answers += [(path, method, answer) for status, answer in operation["responses"].items() if status.startswith("2")]
+            if body is not None:
+                assert not (wrong := _wrong_example(body, "application/json")), f"{method} {path}: {wrong}"
+                tried += 1
+    for path, method, answer in answers:
+        for kind in set(answer.get("content", {})) & {"application/json", "application/problem+json"}:
+            assert not (wrong := _wrong_example(answer, kind)), f"{method} {path}: {wrong}"
+            tried += 1
+    assert tried > 70
+
+
+async def test_the_example_of_every_body_is_taken_by_its_type(site: Site) -> None:
+    bodies = set()
+    for route in described(site.app):
+        if (body := route.handler.parsed_fn_signature.parameters.get("data")) is None or not route.handler.include_in_schema:
+            continue
+        [kind] = [k for k in (body.annotation, *typing.get_args(body.annotation)) if isinstance(k, type) and issubclass(k, Request)]
+        msgspec.convert(example_of(kind), kind)
+        bodies.add(kind)
+    assert len(bodies) > 15
 
 
 async def test_bodies_say_that_unknown_fields_are_refused(site: Site) -> None:
@@ -52,3 +101,9 @@ def _operation(paths: dict[str, Any], template: str, method: str) -> dict[str, A
     path = "/".join(part.split(":")[0] + "}" if part.startswith("{") and ":" in part else part for part in template.split("/"))
     found: dict[str, Any] = paths[path][method.lower()]
     return found
+
+
+def _wrong_example(holder: dict[str, Any], kind: str) -> list[str]:
+    """Say what is wrong with the example of a body or an answer."""
+    content = holder["content"][kind]
+    return mismatches(content["schema"], content["example"]) if "example" in content else ["there is none"]

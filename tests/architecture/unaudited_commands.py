@@ -8,7 +8,6 @@ UNAUDITED = {
     "RefreshSession": "the session's own record counts its generations; its beginning and end are audited",
     "SearchKnowledge": "reads only",
     "GetSourceContent": "reads only",
-    "GetSourceFile": "reads only",
     "ListAuditEvents": "reads only",
     "VerifyAuditTrail": "reads only",
     "ExportAuditTrail": "reads only",

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import measurements
+from tests.benchmarks import measurements, retrieval
 from tests.benchmarks.figures import HEADING, Figure, row, write
 from tests.benchmarks.installation import Installation
 
@@ -39,8 +39,10 @@ def main() -> int:
             run("turns", lambda: measurements.turn_figures(installation, effort, options.litellm))
             run("memory", lambda: measurements.memory_figures(installation, effort))
             run("replicas", lambda: measurements.replica_figures(installation, effort))
+            run("documents", lambda: measurements.document_figures(installation, effort))
             run("ingest", lambda: measurements.ingest_figures(installation, effort))
             run("quota", lambda: measurements.quota_figures(installation, effort))
+            run("retrieval", lambda: retrieval.retrieval_figures(installation, effort))
             run("page", lambda: measurements.page_figures(installation, effort))
             run("wire", lambda: measurements.round_trip_figures(installation, effort))
     run("start", lambda: measurements.start_figures(effort))

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psutil
@@ -35,7 +36,7 @@ CLIENTS = 8
 _AGENTS = 4
 _START_SECONDS = 30.0
 _FLOOR_KEY = "Bearer floor"
-_QUESTION = "What is the answer to the great question of life, the universe and everything?"
+QUESTION = "What is the answer to the great question of life, the universe and everything?"
 
 
 class Process:
@@ -141,11 +142,12 @@ class Installation:
 
     @contextmanager
     def processes(
-        self, *, apis: int = 1, workers: int = 0, database_url: str | None = None
+        self, *, apis: int = 1, workers: int = 0, database_url: str | None = None, settings: Mapping[str, str] | None = None
     ) -> Iterator[tuple[list[Process], list[Process]]]:
-        """Run API and worker processes while the block runs, in front of another address of the database when one is given."""
+        """Run API and worker processes while the block runs, with further settings, or before another address of the database."""
         with ExitStack() as stack:
             environment = {**self.environment, **({f"{PREFIX}DATABASE_URL": database_url} if database_url else {})}
+            environment |= {PREFIX + name: value for name, value in (settings or {}).items()}
 
             def start(*argv: str, port: int | None = None) -> Process:
                 given = {**environment, **({f"{PREFIX}PORT": str(port)} if port else {})}
@@ -162,6 +164,17 @@ class Installation:
             yield serving, working
 
     @contextmanager
+    def vector_index(self) -> Iterator[Process]:
+        """Run the local vector server while the block runs, where the settings look for it."""
+        port = urlsplit(self.settings.qdrant_url).port
+        process = Process(["-m", "entrypoints.cli.main", "index"], port, self.environment, self.folder / "index.log")
+        try:
+            process.wait_until_serving()
+            yield process
+        finally:
+            process.stop()
+
+    @contextmanager
     def floor(self) -> Iterator[Process]:
         """Run floor B while the block runs."""
         port = free_port()
@@ -173,23 +186,24 @@ class Installation:
         finally:
             process.stop()
 
-    async def target(self, base_url: str, pieces: int, *, clients: int = CLIENTS) -> Target:
-        """Return where `clients` clients send turns to Luneo: a new conversation each."""
+    async def target(self, base_url: str, pieces: int, *, clients: int = CLIENTS, knowledge: UUID | None = None) -> Target:
+        """Return where `clients` clients send turns to Luneo: a new conversation each, with agents that answer from `knowledge`."""
         paths = []
-        for agent in islice(cycle(self.agents[pieces]), clients):
+        agents = self.agents[pieces] if knowledge is None else await self._publish(base_url, f"pieces-{pieces}", knowledge)
+        for agent in islice(cycle(agents), clients):
             conversation = await self.call(base_url, "/api/v1/conversations", {"agent_id": str(agent)})
             paths.append(f"/api/v1/conversations/{conversation['id']}/messages")
-        return Target(base_url, paths, json.dumps({"content": _QUESTION}).encode(), await self._session(base_url))
+        return Target(base_url, paths, json.dumps({"content": QUESTION}).encode(), await self._session(base_url))
 
     def floor_target(self, base_url: str, pieces: int, *, clients: int = CLIENTS) -> Target:
         """Return where `clients` clients send turns to floor B."""
         paths = [f"/conversations/{new_id()}/messages" for _ in range(clients)]
-        body = json.dumps({"content": _QUESTION, "model": f"pieces-{pieces}"}).encode()
+        body = json.dumps({"content": QUESTION, "model": f"pieces-{pieces}"}).encode()
         return Target(base_url, paths, body, {"authorization": _FLOOR_KEY})
 
     def model_target(self, pieces: int) -> Target:
         """Return where a client that asks the model itself would send its turns."""
-        body = json.dumps({"model": f"pieces-{pieces}", "messages": [{"role": "user", "content": _QUESTION}], "stream": True}).encode()
+        body = json.dumps({"model": f"pieces-{pieces}", "messages": [{"role": "user", "content": QUESTION}], "stream": True}).encode()
         return Target(self.upstream.removesuffix("/v1"), ["/v1/chat/completions"], body, {})
 
     @contextmanager
@@ -209,10 +223,11 @@ class Installation:
         finally:
             process.stop()
 
-    async def call(self, base_url: str, path: str, body: object) -> dict[str, Any]:
-        """Return what the API answers to a POST."""
+    async def call(self, base_url: str, path: str, body: object = None) -> dict[str, Any]:
+        """Return what the API answers to a POST of `body`, or to a GET."""
         connection = await Connection.open(base_url)
-        answer = await connection.send("POST", path, json.dumps(body).encode(), self._headers)
+        method, sent = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
+        answer = await connection.send(method, path, sent, self.headers)
         await connection.close()
         if answer.status >= 400:
             raise RuntimeError(f"{path} answered {answer.status}: {answer.body!r}")
@@ -236,15 +251,21 @@ class Installation:
         return "; ".join(cookie.partition(";")[0] for cookie in cookies)
 
     @property
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.demo.api_key}"}
 
     async def _make_agents(self, base_url: str) -> None:
         """Publish agents for each number of pieces: enough of them that no client comes upon an agent's turns per minute."""
         for model in self.settings.openai_models:
-            agents = self.agents[int(model.name.partition("-")[2])] = []
-            for number in range(_AGENTS):
-                body = {"name": f"{model.name} {number}", "model": model.name, "languages": ["en"]}
-                agent = await self.call(base_url, "/api/v1/agents", body)
-                await self.call(base_url, f"/api/v1/agents/{agent['id']}/publish", {})
-                agents.append(UUID(agent["id"]))
+            self.agents[int(model.name.partition("-")[2])] = await self._publish(base_url, model.name)
+
+    async def _publish(self, base_url: str, model: str, knowledge: UUID | None = None) -> list[UUID]:
+        agents = []
+        for number in range(_AGENTS):
+            body: dict[str, object] = {"name": f"{model} {number}", "model": model, "languages": ["en"]}
+            if knowledge is not None:
+                body |= {"knowledge_base_ids": [str(knowledge)], "retrieval": {"cut_off": 0}}
+            agent = await self.call(base_url, "/api/v1/agents", body)
+            await self.call(base_url, f"/api/v1/agents/{agent['id']}/publish", {})
+            agents.append(UUID(agent["id"]))
+        return agents

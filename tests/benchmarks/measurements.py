@@ -33,6 +33,7 @@ from shared_kernel.principal import Principal
 from tests.benchmarks.client import Connection, Target, first_tokens, run_turns
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.installation import CLIENTS, Installation, Process
+from tests.fixtures.files import pdf
 from tests.fixtures.postgres_wire import counted_wire
 from tests.fixtures.scale import grow, sequential_scans
 
@@ -44,6 +45,7 @@ _AT_ONCE = 50
 _ROOT = Path(__file__).resolve().parents[2]
 _WARM_TURNS, _COUNTED_TURNS = 8, 9
 _READY_SECONDS = 60.0
+_POLL_SECONDS = 0.05
 _LITELLM_BY_FLOOR = 7.3
 """What LiteLLM 1.108 adds to the first token, in floor B's first tokens: 17.5 ms beside 2.40 in one run; `--litellm` measures it."""
 
@@ -60,11 +62,15 @@ class Effort:
     copies: int
     usage_batches: int
     quota_turns: int
+    pages: int
+    passages: int
+    indexed_passages: int
+    searches: int
     starts: bool
 
 
-FULL = Effort(5, 400, 160, 60, 10_000, 10_000, 60, 400, starts=True)
-SMOKE = Effort(1, 24, 16, 5, 60, 10_000, 3, 60, starts=False)
+FULL = Effort(5, 400, 160, 60, 10_000, 10_000, 60, 400, pages=100, passages=1_000, indexed_passages=100_000, searches=200, starts=True)
+SMOKE = Effort(1, 24, 16, 5, 60, 10_000, 3, 60, pages=4, passages=20, indexed_passages=2_000, searches=20, starts=False)
 
 
 def turn_figures(installation: Installation, effort: Effort, litellm: str | None = None) -> list[Figure]:
@@ -292,6 +298,65 @@ def ingest_figures(installation: Installation, effort: Effort) -> list[Figure]:
 
     best = max(uvloop.run(ingest()) for _ in range(min(effort.rounds, 3)))
     return [Figure(name="usage events taken in, batches of 1,000 with 10 % known", value=best, unit="1/s", budget=50_000, at_least=True)]
+
+
+def document_figures(installation: Installation, effort: Effort) -> list[Figure]:
+    """How long a PDF takes until it is found, how many passages a second are indexed, and when somebody who waits sees the first of it."""
+    sentences = (
+        "An order is sent within two working days and may be returned within thirty, as it came, with the note that lay in the parcel. "
+    )
+    pages = [(f"Chapter {page}", f"Item {page} stands on shelf {page}. " + sentences * 2) for page in range(1, effort.pages + 1)]
+    sections = "\n\n".join(f"## Article {n}\n\nArticle {n} costs {n} euros. {sentences * 2}" for n in range(1, effort.passages + 1))
+    with installation.vector_index(), installation.processes(workers=1) as ((api,), _):
+        base = asyncio.run(installation.call(api.base_url, "/api/v1/knowledge-bases", {"name": "Documents", "language": "en"}))
+        address = f"{api.base_url}/api/v1/knowledge-bases/{base['id']}/sources"
+        asyncio.run(_indexed(installation, address, "warm.md", b"# Warm\n\nThe model is loaded now."))
+        document = asyncio.run(_indexed(installation, address, "document.pdf", pdf(pages)))
+        texts = asyncio.run(_indexed(installation, address, "articles.md", sections.encode()))
+    print(f"  longest silence between two signs of progress: {max(document.silence, texts.silence):.1f} s")
+    return [
+        Figure(name=f"PDF of {effort.pages:,} pages until it is found", value=document.seconds, unit="s"),
+        Figure(
+            name=f"passages indexed by the local model, of {texts.passages:,}",
+            value=texts.passages / (texts.seconds - texts.until_progress),
+            unit="1/s",
+        ),
+        Figure(name="upload until its progress is seen", value=max(document.until_progress, texts.until_progress), unit="s", budget=1),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexing:
+    """Seconds from the answer to the upload: until a poll saw that it was worked on, until it was ready, and the longest standstill."""
+
+    passages: int
+    until_progress: float
+    seconds: float
+    silence: float
+
+
+async def _indexed(installation: Installation, address: str, name: str, content: bytes) -> _Indexing:
+    """Upload a file and look at its source, as a page does, until it is ready."""
+    form = aiohttp.FormData()
+    form.add_field("file", content, filename=name)
+    async with aiohttp.ClientSession(headers=installation.headers) as client:
+        async with client.post(address, data=form) as answer:
+            answer.raise_for_status()
+            source = await answer.json()
+        began = changed = time.perf_counter()
+        until_progress, silence, seen = 0.0, 0.0, ("pending", "stored", 0)
+        while source["status"] != "ready":
+            if source["status"] == "failed":
+                raise RuntimeError(f"{name} could not be indexed: {source['error']}")
+            await asyncio.sleep(_POLL_SECONDS)
+            async with client.get(f"{address}/{source['id']}") as answer:
+                answer.raise_for_status()
+                source = await answer.json()
+            now, shown = time.perf_counter(), (source["status"], source["step"], source["passages_indexed"])
+            if shown != seen:
+                until_progress = until_progress or now - began
+                silence, seen, changed = max(silence, now - changed), shown, now
+    return _Indexing(source["passages"], until_progress, time.perf_counter() - began, silence)
 
 
 def quota_figures(installation: Installation, effort: Effort) -> list[Figure]:

@@ -1,10 +1,14 @@
-"""A canned model behind the OpenAI chat completions API, as a process of its own: `python -m tests.benchmarks.upstream PORT`.
+"""A canned model behind OpenAI's chat completions and embeddings, as a process of its own: `python -m tests.benchmarks.upstream PORT`.
 
-The model's name says how it answers: `pieces-1` in one piece, `pieces-50` in fifty, a millisecond apart.
+The model's name says how it answers: `pieces-1` in one piece, `pieces-50` in fifty, a millisecond apart. Each text has a vector of its own
+without meaning, near to all others.
 """
 
+import array
 import asyncio
+import base64
 import json
+import random
 import sys
 from typing import Any
 
@@ -13,6 +17,7 @@ import uvloop
 
 _HEADERS = [(b"content-type", b"text/event-stream")]
 _SPACING_SECONDS = 0.001
+_DIMENSION = 384
 _WORDS = "The answer is forty-two, and it has always been so. "
 
 
@@ -33,6 +38,15 @@ _WHOLE = _text(_WORDS * 5) + _END
 _PIECE = _text("word ")
 
 
+def _embeddings(texts: list[str]) -> bytes:
+    data = []
+    for index, text in enumerate(texts):
+        chance = random.Random(text)  # noqa: S311 - the same text has the same vector
+        numbers = array.array("f", [chance.random() for _ in range(_DIMENSION)])
+        data.append({"index": index, "embedding": base64.b64encode(numbers.tobytes()).decode()})
+    return json.dumps({"object": "list", "data": data, "model": "canned"}).encode()
+
+
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
@@ -42,6 +56,12 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
+    if scope["path"].endswith("/embeddings"):
+        vectors = _embeddings(json.loads(body)["input"])
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(vectors)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": vectors})
+        return
     pieces = int(json.loads(body)["model"].partition("-")[2])
     if pieces == 1:
         length = (b"content-length", str(len(_WHOLE)).encode())

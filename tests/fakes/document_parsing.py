@@ -9,10 +9,11 @@ from domains.conversational_ai.ports.object_store import whole
 
 
 class InMemoryDocumentParsing:
-    """Implements `DocumentParsing`; with `refuses` it raises that instead."""
+    """Implements `DocumentParsing`; with `refuses` it raises that instead. What it reads has the `title` that a test gives it."""
 
     def __init__(self) -> None:
-        self.refuses: Exception | None = None
+        self.refuses: BaseException | None = None
+        self.title: str | None = None
         self.read = 0
 
     async def parse(self, content: AsyncIterator[bytes], file_format: FileFormat) -> DocumentText:
@@ -20,7 +21,7 @@ class InMemoryDocumentParsing:
         if self.refuses is not None:
             raise self.refuses
         text = (await whole(content)).decode().replace("\0", " ")
-        document = DocumentText.of_table(text) if file_format is FileFormat.CSV else DocumentText.of_markdown(text)
+        document = DocumentText.of_table(text) if file_format is FileFormat.CSV else DocumentText.of_markdown(text, title=self.title)
         if not document.blocks:
             raise EmptyFile
         return document

@@ -28,6 +28,10 @@ class InMemoryEmbeddings:
         """How many numbers a vector has."""
         return self._dimension
 
+    def similarity(self, cosine: float) -> float:
+        """Return it as it is."""
+        return cosine
+
     async def embed_query(self, organization_id: UUID, text: str) -> Sequence[float]:  # noqa: ARG002 - nobody waits here
         """Return the vector of a question's first part."""
         return self._vector(text[:QUESTION_CHARACTERS])

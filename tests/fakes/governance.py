@@ -15,9 +15,8 @@ from domains.governance.model.audit_entry import AuditEntry, new_entry
 from domains.governance.model.audit_seal import AuditSeal, Head
 from domains.governance.ports.recorded_trail import EntryFilter, Position
 from domains.governance.ports.sealing import Batch, TransactionNumbersWentBack
-from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.identifiers import new_id
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 from shared_kernel.unit_of_work import UnitOfWork
 
@@ -179,7 +178,7 @@ class InMemoryRecordedTrail:
         try:
             before = None if page.cursor is None else UUID(page.cursor)
         except ValueError:
-            raise InvalidInput(FieldError("cursor", "invalid", "must be a next_cursor that this list gave")) from None
+            raise ForeignCursor from None
         found = [
             e
             for e in sorted(self._mine(principal), key=lambda e: e.id, reverse=True)

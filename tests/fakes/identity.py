@@ -23,9 +23,9 @@ from domains.identity.ports.reading import ApiKeyRow, MemberRow, OrganizationRow
 from domains.identity.ports.standing import ApiKeyStanding, SessionStanding
 from domains.identity.ports.tokens import ApiKeyClaims
 from shared_kernel.aggregate import Aggregate, AuditNote
-from shared_kernel.errors import AlreadyDelivered, Conflict, FieldError, InvalidInput, NotFound, PermissionDenied, Unauthenticated
+from shared_kernel.errors import AlreadyDelivered, Conflict, NotFound, PermissionDenied, Unauthenticated
 from shared_kernel.events import Delivery, Event
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal, PrincipalKind
 from shared_kernel.unit_of_work import UnitOfWork
 
@@ -474,6 +474,6 @@ def _page(rows: list[R], page: PageRequest, *, newest: bool) -> Page[R]:
     try:
         after = None if page.cursor is None else UUID(page.cursor)
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "cursor_invalid", "This is not a cursor that a list gave")) from None
+        raise ForeignCursor from None
     left = [row for row in rows if after is None or (row.id < after if newest else row.id > after)]
     return Page(tuple(left[: page.limit]), str(left[page.limit - 1].id) if len(left) > page.limit else None)

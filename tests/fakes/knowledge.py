@@ -10,16 +10,16 @@ from uuid import UUID
 
 from domains.conversational_ai.model.agent import Agent, AgentStatus, AgentVersion, SlugTaken
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import FileContent, KnowledgeSource, SourceContent
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.knowledge_source import KeptContent, KnowledgeSource, SourceContent, WebPageContent
+from domains.conversational_ai.model.passage import Passage, PlacedPassage, placed
 from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersionRow
 from domains.conversational_ai.ports.agents_and_knowledge import DeletedSource
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage, KnowledgeBaseRow, KnowledgeSourceRow
 from shared_kernel.aggregate import Aggregate, AuditNote
-from shared_kernel.errors import AlreadyDelivered, FieldError, InvalidInput, NotFound
+from shared_kernel.errors import AlreadyDelivered, NotFound
 from shared_kernel.events import Delivery, Event
 from shared_kernel.identifiers import new_id
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 from shared_kernel.unit_of_work import UnitOfWork
 from tests.fakes.billing import BillingStore, in_memory_unit
@@ -133,6 +133,9 @@ class InMemoryKnowledgeSources:
     async def content(self, source: KnowledgeSource) -> SourceContent:
         return self.store.contents[self.tenant, source.id, source.content_version]
 
+    async def fetched(self, source: KnowledgeSource, content: WebPageContent) -> None:
+        self.store.contents[self.tenant, source.id, source.content_version] = content
+
     async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
         found = [s for s in self.store.sources.values() if s.knowledge_base_id == base_id and s.deleted_at is None]
         for source in found:
@@ -147,7 +150,7 @@ class InMemoryKnowledgeSources:
 
     async def uploads_before(self, source_id: UUID, version: int) -> Sequence[UUID]:
         found = [c for (_, i, v), c in self.store.contents.items() if i == source_id and v < version]
-        return [c.upload_id for c in found if isinstance(c, FileContent)]
+        return [c.upload_id for c in found if isinstance(c, KeptContent)]
 
     async def forget_before(self, source_id: UUID, version: int) -> None:
         for content in [k for k in self.store.contents if k[1] == source_id and k[2] < version]:
@@ -173,12 +176,12 @@ class InMemoryPassages:
     async def write(self, passages: Sequence[Passage]) -> None:
         self.store.passages.update({(self.tenant, p.id): p for p in passages})
 
-    def _of(self, source: KnowledgeSource) -> list[Passage]:
-        found = [p for p in self.store.passages.values() if p.source_id == source.id and p.source_version == source.content_version]
+    def _of(self, source_id: UUID, version: int) -> list[Passage]:
+        found = [p for p in self.store.passages.values() if p.source_id == source_id and p.source_version == version]
         return sorted(found, key=lambda p: p.ordinal)
 
-    async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
-        found = self._of(source)
+    async def count(self, source_id: UUID, version: int, *, embedding_model: str) -> tuple[int, int]:
+        found = self._of(source_id, version)
         return sum(p.embedding_model == embedding_model for p in found), len(found)
 
     async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:
@@ -186,8 +189,8 @@ class InMemoryPassages:
             if passage.id in passage_ids:
                 self.store.passages[key] = replace(passage, embedding_model=embedding_model)
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
-        return [p for p in self._of(source) if p.embedding_model != embedding_model][:limit]
+    async def next_to_index(self, source_id: UUID, version: int, *, embedding_model: str, limit: int) -> Sequence[PlacedPassage]:
+        return [p for p in placed(self._of(source_id, version)) if p.passage.embedding_model != embedding_model][:limit]
 
 
 @dataclass
@@ -356,16 +359,27 @@ class InMemoryOutdatedSources:
         found = [
             (owner, s.knowledge_base_id, s.id)
             for (owner, _), s in self.store.sources.items()
-            if s.status == "ready" and s.deleted_at is None and s.indexed_with != model
+            if s.status in {"ready", "failed"} and s.indexed_version and s.deleted_at is None and s.indexed_with != model
         ]
         return found[:limit]
+
+
+@dataclass
+class InMemoryNamedUploads:
+    """Implements `NamedUploads`."""
+
+    store: KnowledgeStore
+
+    async def named(self, organization_id: UUID, *, source_ids: Collection[UUID], upload_ids: Collection[UUID]) -> set[UUID]:
+        contents = [c for (owner, source, _), c in self.store.contents.items() if owner == organization_id and source in source_ids]
+        return {c.upload_id for c in contents if isinstance(c, KeptContent)} & set(upload_ids)
 
 
 def _parsed(cursor: str, parse: type[T]) -> T:
     try:
         return parse(cursor)  # type: ignore[call-arg]
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list")) from None
+        raise ForeignCursor from None
 
 
 def _page(rows: list[Any], page: PageRequest) -> Page[Any]:

@@ -1,6 +1,7 @@
 """Objects in a dictionary."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 from domains.conversational_ai.ports.object_store import ObjectKey, whole
 from shared_kernel.errors import NotFound
@@ -13,10 +14,11 @@ class InMemoryObjectStore:
 
     def __init__(self) -> None:
         self.objects: dict[ObjectKey, bytes] = {}
+        self.written: dict[ObjectKey, datetime] = {}
 
-    async def put(self, key: ObjectKey, content: AsyncIterator[bytes]) -> int:
+    async def put(self, key: ObjectKey, content: AsyncIterator[bytes], *, saved_as: str | None = None) -> int:  # noqa: ARG002 - no links
         found = await whole(content)
-        self.objects[key] = found
+        self.objects[key], self.written[key] = found, datetime.now(UTC)
         return len(found)
 
     async def get(self, key: ObjectKey) -> AsyncIterator[bytes]:
@@ -26,6 +28,13 @@ class InMemoryObjectStore:
 
     async def size(self, key: ObjectKey) -> int | None:
         return len(self.objects[key]) if key in self.objects else None
+
+    async def link(self, key: ObjectKey, lifetime: timedelta) -> str | None:  # noqa: ARG002 - for nobody
+        return None
+
+    async def older(self, before: datetime) -> AsyncIterator[ObjectKey]:
+        for key in [k for k in self.objects if self.written[k] < before]:
+            yield key
 
     async def delete(self, key: ObjectKey) -> None:
         self.objects.pop(key, None)

@@ -16,6 +16,7 @@ from domains.conversational_ai.model.citation import CitablePassage
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     AnsweringAgent,
+    ConversationIsAhead,
     EarlierQuestion,
     NotInCurrentBranch,
     OpenedTurn,
@@ -128,6 +129,9 @@ class InMemoryTurns:
         if any(k.record.state is TurnState.RUNNING for k in here):
             raise TurnInProgress
         branch, parent_id = conversation.branch_before(question.branch_from)
+        last = max((m.id for m in conversation.messages), default=None)
+        if not question.asked_before and last is not None and last >= question.message_id:
+            raise ConversationIsAhead(last)
         async with self.unit(caller) as unit:
             await self.quotas.reserve(
                 unit,

@@ -172,7 +172,7 @@ def _vectors(luneo: Bookkeeping) -> dict[str, list[str]]:
     while True:
         body = msgspec.json.encode({"limit": 1000, "with_payload": ["source_id"], "offset": offset})
         request = urllib.request.Request(  # noqa: S310 - our own address
-            f"{luneo.environment['LUNEO_QDRANT_URL']}/collections/passages-v2/points/scroll",
+            f"{luneo.environment['LUNEO_QDRANT_URL']}/collections/passages-v3-384/points/scroll",
             data=body,
             headers={"Content-Type": "application/json", "api-key": luneo.environment.get("LUNEO_QDRANT_API_KEY", "")},
             method="POST",

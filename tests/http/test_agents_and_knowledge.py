@@ -184,7 +184,7 @@ async def test_from_a_template_to_a_published_agent(site: Site) -> None:
     created = await ada("POST", "/agents", {"name": "Aide", "template_slug": "faq-agent", "languages": ["fr", "en"], "temperature": None})
     assert (created.status_code, created.headers["etag"]) == (201, '"1"')
     agent = created.json()
-    assert (agent["status"], agent["slug"], agent["retrieval"]) == ("draft", "aide", {"passages": 5, "cut_off": 0.82})
+    assert (agent["status"], agent["slug"], agent["retrieval"]) == ("draft", "aide", {"passages": 5, "cut_off": 0.8})
     assert agent["instructions"] == templates[1]["texts"]["fr"]["instructions"]
     path = f"/agents/{agent['id']}"
     published = (await ada("POST", f"{path}/publish")).json()
@@ -382,4 +382,4 @@ async def test_the_published_description_knows_every_route(site: Site) -> None:
     document = site.app.openapi_schema.to_schema()
     assert set(document["paths"]["/api/v1/agents/{agent_id}"]) == {"get", "patch", "delete"}
     body = document["components"]["schemas"]["AddSourceBody"]["properties"]
-    assert body["type"]["enum"] == ["text", "qa"]
+    assert body["type"]["enum"] == ["text", "qa", "web_page"]

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from contracts.identity.permissions import Role
 from tests.fixtures import files
-from tests.fixtures.app import Caller, Site
+from tests.fixtures.app import Caller, Site, open_site, site_settings
+from tests.integration.redis_store.valkey import Valkey
 
 
 async def upload(
@@ -50,21 +53,6 @@ async def test_a_pdf_is_uploaded_found_and_opened_at_its_page(site: Site) -> Non
     assert content["page"] == 2
     assert "We open at nine." in content["text"]
     assert content["length"] >= content["end"] == locator["end"]
-
-
-async def test_a_source_is_taken_home_as_a_file(site: Site) -> None:
-    owner = await site.person()
-    base = await base_of(owner)
-    uploaded = files.pdf()
-    source = (await upload(owner, base, uploaded, file_name="Tarifs d’été.pdf")).json()
-    answer = await owner("GET", f"/knowledge-bases/{base}/sources/{source['id']}/file")
-    assert (answer.status_code, answer.content) == (200, uploaded)
-    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''Tarifs%20d%E2%80%99%C3%A9t%C3%A9.pdf"
-    assert (answer.headers["content-type"], answer.headers["content-length"]) == ("application/octet-stream", str(len(uploaded)))
-    text = await owner.made(f"/knowledge-bases/{base}/sources", {"type": "text", "name": "Été/hiver", "content": "Ouvert à neuf heures."})
-    answer = await owner("GET", f"/knowledge-bases/{base}/sources/{text['id']}/file")
-    assert answer.text == "Ouvert à neuf heures."
-    assert answer.headers["content-disposition"].endswith("''%C3%89t%C3%A9%2Fhiver.md")
 
 
 @pytest.mark.parametrize(
@@ -125,6 +113,16 @@ async def test_a_refused_upload_is_not_read_to_its_end(site: Site) -> None:
     assert sent < 60_000_000
 
 
+async def test_nor_is_one_with_a_key(site: Site) -> None:
+    owner = await site.person(plan="free")
+    base = await base_of(owner)
+    answer = await upload(owner, base, b"x" * 6_000_000, headers={"idempotency-key": "one"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["metric"], problem["limit"]) == (402, "quota_exceeded", "upload_mb", 5)
+    just = await upload(owner, base, b"x" * 4_999_999, headers={"idempotency-key": "one"})
+    assert just.status_code == 202, "a refusal keeps no key"
+
+
 async def test_fifty_uploads_at_once_hold_the_limit(site: Site) -> None:
     owner = await site.person(plan="free")
     base = await base_of(owner)
@@ -137,12 +135,14 @@ async def test_an_upload_with_a_key_is_one_upload(site: Site) -> None:
     owner = await site.person()
     base = await base_of(owner)
 
-    async def send(text: bytes) -> httpx.Response:
-        body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n' + text + b"\r\n--x--\r\n"
-        headers = {"content_type": "multipart/form-data; boundary=x", "idempotency_key": "one"}
+    async def send(text: bytes, boundary: str) -> httpx.Response:
+        part = b'Content-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n' + text
+        body = b"--%b\r\n%b\r\n--%b--\r\n" % (boundary.encode(), part, boundary.encode())
+        headers = {"content_type": f"multipart/form-data; boundary={boundary}", "idempotency_key": "one"}
         return await owner("POST", f"/knowledge-bases/{base}/sources", body, **headers)
 
-    first, again, other = await send(b"text " * 600_000), await send(b"text " * 600_000), await send(b"other")
+    first, again = await send(b"text " * 600_000, "x"), await send(b"text " * 600_000, "made-up-anew")
+    other = await send(b"other", "x")
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json() == first.json()
     assert again.headers["idempotent-replayed"] == "true"
@@ -204,3 +204,58 @@ async def test_a_source_is_renamed_and_replaced_without_a_gap(site: Site) -> Non
     assert (await owner.made(f"/knowledge-bases/{base}/search", search))["items"] == []
     await site.deliver()
     assert not [file for file in (site.settings.home / "objects").rglob("*") if file.is_file()]
+
+
+async def test_a_link_saves_the_file_without_a_credential(site: Site) -> None:
+    owner = await site.person()
+    base = await base_of(owner)
+    source = (await upload(owner, base, files.HTML, file_name="prix d’été.html")).json()
+    path = f"/knowledge-bases/{base}/sources/{source['id']}/content-links"
+    made = await owner("POST", path)
+    assert made.status_code == 201, made.text
+    link = made.json()
+    assert link["url"].startswith(f"{site.settings.public_url}/api/v1/downloads/")
+    answer = await site.client.get(link["url"])
+    assert (answer.status_code, answer.content) == (200, files.HTML)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="prix d__t_.html"; filename*=')
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-length"] == str(len(files.HTML))
+    assert "no-store" in answer.headers["cache-control"]
+    token = link["url"].rpartition("/")[2]
+    assert token not in str(site.logs)
+    trail = (await owner("GET", "/audit-events?action=knowledge_source.linked")).json()["items"]
+    assert len(trail) == 1
+    for wrong in (token[:-4], token[:-4] + "AAAA", "A" * 200):
+        answer = await site.client.get(f"/api/v1/downloads/{wrong}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    await owner("DELETE", f"/knowledge-bases/{base}/sources/{source['id']}")
+    assert (await site.client.get(link["url"])).status_code == 404
+
+
+async def test_a_link_that_has_ended_is_gone(
+    database_url: str, superuser_url: str, app_valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = site_settings(database_url, app_valkey.url, tmp_path, download_link_seconds=1)
+    async with open_site(settings, superuser_url, monkeypatch) as site:
+        owner = await site.person()
+        base = await base_of(owner)
+        source = (await upload(owner, base, b"text")).json()
+        link = await owner.made(f"/knowledge-bases/{base}/sources/{source['id']}/content-links", None)
+        async with asyncio.timeout(5):
+            while (answer := await site.client.get(link["url"])).status_code == 200:
+                assert answer.content == b"text"
+        assert (answer.status_code, answer.json()["code"]) == (410, "link_expired")
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_link_is_made_by_those_who_may_see_knowledge(site: Site) -> None:
+    owner, stranger = await site.person(), await site.person()
+    base = await base_of(owner)
+    source = (await upload(owner, base, b"text")).json()
+    path = f"/knowledge-bases/{base}/sources/{source['id']}/content-links"
+    viewer = await site.member(owner, Role.VIEWER)
+    assert (await viewer("POST", path)).status_code == 201
+    assert (await stranger("POST", path)).status_code == 404
+    assert (await (await site.api_key(owner, ["agents:view"]))("POST", path)).status_code == 403
+    assert (await site.anonymous()("POST", path)).status_code == 401

@@ -75,12 +75,10 @@ def wrong(route: Route, what: object, answer: httpx.Response) -> str | None:
             return f"half a problem: {shown}"
         if problem["request_id"] != answer.headers["x-request-id"]:
             return f"another request's id: {shown}"
-        if (
-            answer.status_code == 422
-            and problem["code"] == "validation_failed"
-            and not (problem.get("errors") and problem["errors"][0]["field"])
-        ):
-            return f"no field named: {shown}"
+        if answer.status_code == 422 and problem["code"] == "validation_failed":
+            fields = [e["field"] for e in problem.get("errors", ())]
+            if not all(fields) or fields in ([], ["request"]):
+                return f"no field named: {shown}"
         if "Traceback" in answer.text or "psycopg" in answer.text or "msgspec" in answer.text:
             return f"tells of its inside: {shown}"
     return None
@@ -131,6 +129,19 @@ async def test_paths_and_queries(site: Site) -> None:
     assert len(found) > 500
 
 
+async def test_every_list_says_the_same_of_a_cursor_that_it_did_not_give(site: Site) -> None:
+    shop, routes = await shop_and_routes(site)
+    lists = [r for r in routes if "cursor" in r.handler.parsed_fn_signature.parameters]
+    for route in lists:
+        for cursor in ("x", "%00", "e30"):
+            answer = await send(site, shop.owner, route, f"{route.path(shop.ids())}?cursor={cursor}")
+            assert (answer.status_code, answer.json()["errors"]) == (
+                422,
+                [{"field": "cursor", "code": "invalid", "detail": "is not a next_cursor that this list gave"}],
+            ), route
+    assert len(lists) > 8
+
+
 async def test_headers(site: Site) -> None:
     shop, routes = await shop_and_routes(site)
     found: list[str | None] = []
@@ -172,7 +183,7 @@ async def test_methods_and_paths_that_do_not_exist(site: Site) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
     answer = await owner("PUT", "/agents", {"name": "x"})
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
-    assert {"GET", "POST"} <= set(answer.headers["allow"].replace(",", " ").split())
+    assert answer.headers["allow"] == "GET, POST"
     for method in ("TRACE", "PROPFIND", "FOO"):
         assert (await owner(method, "/agents")).status_code in {400, 405}
 
@@ -217,8 +228,8 @@ async def test_a_wrong_argument_is_named_as_the_client_knows_it(site: Site) -> N
         ("POST", "/agents", b"", ("body", "is required, as JSON")),
         ("PATCH", f"/agents/{shop.agent_id}", b"", ("body", "is required, as JSON")),
         ("POST", sources, b"", ("body", "is required, as JSON")),
-        ("GET", "/billing/usage?from=abc", None, ("from", "invalid RFC3339 encoded datetime")),
-        ("GET", "/billing/usage?to=abc", None, ("to", "invalid RFC3339 encoded datetime")),
+        ("GET", "/billing/usage?from=abc", None, ("from", "must be a time such as 2030-01-31T12:00:00Z")),
+        ("GET", "/billing/usage?to=1767225600.5", None, ("to", "must be a time such as 2030-01-31T12:00:00Z")),
         ("POST", rollback, {"version": 10**12}, ("version", "expected `int` <= 2147483647")),
         ("POST", rollback, {"version": 0}, ("version", "expected `int` >= 1")),
     ):
@@ -231,6 +242,9 @@ async def test_a_body_that_is_too_large_is_refused(site: Site) -> None:
     owner = await site.person()
     answer = await owner("POST", "/agents", b'{"name": "' + b"x" * 3_000_000 + b'"}')
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert answer.json()["detail"] == "A body has at most 2000000 bytes"
+    keyed = await owner("POST", "/agents", b'{"name": "' + b"x" * 3_000_000 + b'"}', idempotency_key="large")
+    assert (keyed.status_code, keyed.json()["detail"]) == (413, "A body has at most 2000000 bytes")
 
 
 async def test_options_is_a_method_that_no_route_has(site: Site) -> None:

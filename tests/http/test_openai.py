@@ -15,7 +15,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from contracts.identity.permissions import Role
 from domains.billing.use_cases.apply_plan import ApplyPlan, ApplyPlanHandler
-from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
+from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.tool_call import Tool, ToolCall, ToolChoice
 from domains.conversational_ai.ports.generative_model import AnswerFinished, FinishReason, ModelCannot, ModelRefused, ModelTimedOut
 from entrypoints.http.routing import ACCESS
 from shared_kernel.identifiers import new_id
@@ -177,12 +178,23 @@ async def test_the_messages_given_are_the_history(desk: Desk) -> None:
         {"role": "user", "content": "How much?"},
     ]
     await desk.openai.chat.completions.create(
-        model=desk.slug, messages=messages, temperature=0.1, max_completion_tokens=7, user="ada", seed=1, extra_body={"unknown": {"a": 1}}
+        model=desk.slug,
+        messages=messages,
+        temperature=0.1,
+        top_p=0.5,
+        frequency_penalty=-1,
+        presence_penalty=0,
+        logprobs=False,
+        max_completion_tokens=7,
+        user="ada",
+        seed=1,
+        extra_body={"unknown": {"a": 1}},
     )
     [request] = desk.site.model.requests
     assert [(m.role.value, m.content) for m in request.messages] == [("user", "Hello\nthere"), ("assistant", "Hello.")]
     assert (request.question, request.guidance) == ("How much?", "Answer in one word.\n\nNo greetings.")
     assert (request.temperature, request.max_tokens) == (0.1, 7)
+    assert (request.top_p, request.frequency_penalty, request.presence_penalty) == (0.5, -1, 0)
     assert "Answer in one word." not in request.instructions
     assert request.end_user not in {None, "ada"}
 
@@ -213,6 +225,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"n": 2}, "n"),
     ({"n": 0}, "n"),
     ({"temperature": 2.5}, "temperature"),
+    ({"top_p": 1.1}, "top_p"),
+    ({"frequency_penalty": -2.1}, "frequency_penalty"),
+    ({"presence_penalty": 2.1}, "presence_penalty"),
+    ({"logprobs": True}, "logprobs"),
+    ({"top_logprobs": 3}, "logprobs"),
     ({"max_tokens": 0}, "max_tokens"),
     ({"messages": []}, "messages"),
     ({"messages": [{"role": "system", "content": "alone"}]}, "messages"),
@@ -367,7 +384,7 @@ async def test_the_same_key_gives_the_same_completion(desk: Desk, *, stream: boo
     assert first.headers["luneo-turn"] == second.headers["luneo-turn"]
     assert (await desk.quotas())["messages_ai"] == 2, "the shop's own, and one"
     if not stream:
-        assert first.json()["choices"] == second.json()["choices"]
+        assert first.json() == second.json()
     else:
         assert second.text.endswith("data: [DONE]\n\n")
 

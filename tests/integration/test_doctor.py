@@ -1,5 +1,6 @@
 """`luneo doctor` says of each dependency what is wrong with it and what to do, and what it did not look at."""
 
+import asyncio
 import json
 import socket
 from pathlib import Path
@@ -99,6 +100,34 @@ async def test_a_provider_that_is_away() -> None:
     assert finding.text.endswith("is LUNEO_OPENAI_BASE_URL right, and may this machine reach it?")
 
 
+def embedded(one: list[int], other: list[int]) -> bytes:
+    """Answer six texts with one vector and the other in turns."""
+    return status("200 OK", body=json.dumps({"data": [{"embedding": each} for each in [one, other] * 3]}).encode())
+
+
+EMBEDDINGS = {"LUNEO_EMBEDDINGS_PROVIDER": "openai_compatible", "LUNEO_EMBEDDINGS_MODEL": "m", "LUNEO_EMBEDDINGS_DIMENSION": "2"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "text"),
+    [
+        (embedded([1, 0], [4, 3]), True, "m answers with vectors of 2 numbers; texts that have nothing in common score 0.88"),
+        (embedded([1, 0], [0, 1]), False, "score 0.40, not 0.80: correct LUNEO_EMBEDDINGS_UNRELATED"),
+        (embedded([1], [1]), False, "LUNEO_EMBEDDINGS_DIMENSION must be the model's"),
+        (status("401 Unauthorized"), False, "refuses the key (401): LUNEO_EMBEDDINGS_API_KEY must be one of its server"),
+    ],
+)
+async def test_embeddings_of_a_server_are_tried(answer: bytes, text: str, *, ok: bool) -> None:
+    async with raw_upstream([answer]) as upstream:
+        finding = await found("Embeddings", {**EMBEDDINGS, "LUNEO_EMBEDDINGS_BASE_URL": upstream.base_url})
+    assert (finding.ok, text in finding.text) == (ok, True), finding.text
+
+
+async def test_embeddings_in_the_process_need_no_check() -> None:
+    findings = await examine(Settings.load(nothing_there(free_port())))
+    assert "Embeddings" not in {each.name for each in findings}
+
+
 async def test_a_mail_server_that_only_accepts_connections_is_not_enough() -> None:
     port = free_port()
     controller = Controller(object(), hostname="127.0.0.1", port=port)
@@ -113,3 +142,18 @@ async def test_a_mail_server_that_only_accepts_connections_is_not_enough() -> No
     assert refused.text.endswith(": correct LUNEO_SMTP_URL, or the server")
     assert taken.ok
     assert taken.text.startswith("well so far: connection, EHLO (not checked: ")
+
+
+async def test_a_virus_scanner_is_asked_whether_it_is_there() -> None:
+    async def clamd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"PONG\0" if await reader.readuntil(b"\0") == b"zPING\0" else b"UNKNOWN COMMAND\0")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(clamd, "127.0.0.1", port := free_port()):
+        there = await found("Virus scanner", {"LUNEO_CLAMD_URL": f"tcp://127.0.0.1:{port}"})
+    away = await found("Virus scanner", {"LUNEO_CLAMD_URL": f"tcp://127.0.0.1:{port}"})
+    assert there.ok
+    assert there.text.startswith("answers (not checked: ")
+    assert not away.ok
+    assert away.text.endswith("is clamd running there, and is LUNEO_CLAMD_URL right?")

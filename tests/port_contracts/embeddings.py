@@ -59,3 +59,9 @@ class EmbeddingsContract:
             whole = await embeddings.embed_query(ORGANIZATION, first + "".join(reversed(first)) * 7)
             assert list(whole) == list(await embeddings.embed_query(ORGANIZATION, first))
             assert list(whole) != list(await embeddings.embed_query(ORGANIZATION, first[::-1]))
+
+    async def test_a_nearer_vector_is_more_similar_and_the_same_one_most(self) -> None:
+        async with self.embeddings() as embeddings:
+            similarities = [embeddings.similarity(cosine) for cosine in (-1.0, 0.0, 0.5, 0.9, 1.0)]
+        assert similarities == sorted(set(similarities))
+        assert math.isclose(similarities[-1], 1)

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from domains.conversational_ai.ports.object_store import ObjectKey, ObjectStore, pieces, whole
@@ -67,6 +69,21 @@ class ObjectStoreContract:
         assert await store.size(fresh) is None
         assert await whole(await store.get(old)) == b"old"
 
+    async def test_a_link_leads_to_the_object_and_to_nothing_else(self, store: ObjectStore) -> None:
+        key = ObjectKey(new_id(), "linked")
+        await store.put(key, pieces(b"hello"), saved_as="prix d’été.pdf")
+        link = await store.link(key, timedelta(minutes=1))
+        if link is None:  # nobody else reaches it
+            return
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(link)
+            assert (answer.status_code, answer.content) == (200, b"hello")
+            assert answer.headers["content-type"] == "application/octet-stream"
+            assert answer.headers["content-disposition"].startswith("attachment; ")
+            assert "prix%20d%E2%80%99%C3%A9t%C3%A9.pdf" in answer.headers["content-disposition"]
+            await store.delete(key)
+            assert (await client.get(link)).status_code == 404
+
     async def test_deleting_removes_it_and_twice_is_fine(self, store: ObjectStore) -> None:
         key, other = ObjectKey(new_id(), "a"), ObjectKey(new_id(), "a")
         await store.put(key, pieces(b"mine"))
@@ -90,6 +107,14 @@ class ObjectStoreContract:
         await store.delete_below(ObjectKey(mine, "nothing"))
         assert [await store.size(key) for key in below] == [None] * 3
         assert [await store.size(key) for key in stays] == [1] * 3
+
+    async def test_what_is_older_is_listed_whosever_it_is(self, store: ObjectStore) -> None:
+        keys = {ObjectKey(new_id(), f"knowledge/{i}/original") for i in range(3)}
+        for key in keys:
+            await store.put(key, pieces(b"x"))
+        now = datetime.now(UTC)
+        assert not keys & {key async for key in store.older(now - timedelta(hours=1))}
+        assert keys <= {key async for key in store.older(now + timedelta(hours=1))}
 
     async def test_the_last_of_two_at_once_wins_whole(self, store: ObjectStore) -> None:
         key = ObjectKey(new_id(), "raced")

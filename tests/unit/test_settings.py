@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from domains.conversational_ai.use_cases.on_knowledge_source_added import BATCH
 from entrypoints.settings import GENERATED, Mode, Settings, SettingsError
 
 DEVELOPMENT = {
@@ -58,6 +59,9 @@ def test_every_missing_setting_is_named_at_once() -> None:
         ("LUNEO_OPENAI_MODELS", "gpt-4o"),
         ("LUNEO_OPENAI_MODELS", '[{"price_in": 1}]'),
         ("LUNEO_DEFAULT_MODEL", "unknown"),
+        ("LUNEO_EMBEDDINGS_PROVIDER", "word2vec"),
+        ("LUNEO_EMBEDDINGS_DIMENSION", "0"),
+        ("LUNEO_EMBEDDINGS_BATCH", "17"),
         ("LUNEO_TURN_SECONDS", "soon"),
         ("LUNEO_TURN_SECONDS", "nan"),
         ("LUNEO_TURN_SECONDS", "1e308"),
@@ -95,12 +99,34 @@ def test_every_missing_setting_is_named_at_once() -> None:
                 "https://good.example, *",
             )
         ),
+        ("LUNEO_CLAMD_URL", "http://127.0.0.1:3310"),
+        ("LUNEO_CLAMD_URL", "tcp://"),
+        ("LUNEO_CLAMD_URL", "unix://run/clamd.ctl"),
+        ("LUNEO_WEB_PAGES_PORTS", "80,https"),
+        ("LUNEO_WEB_PAGES_PORTS", "80,0"),
+        ("LUNEO_WEB_PAGES_PORTS", " , "),
+        ("LUNEO_WEB_PAGES_ALLOW_PRIVATE", "perhaps"),
+        ("LUNEO_DOWNLOAD_LINK_SECONDS", "604801"),
         ("LUNEO_LOG_LEVEL", "loud"),
         ("LUNEO_LOG_FORMAT", "xml"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     assert any(problem.startswith(f"{name}: ") for problem in problems({**DEVELOPMENT, name: value}))
+
+
+def test_pages_of_this_machine_are_for_developers_alone() -> None:
+    private = {"LUNEO_WEB_PAGES_ALLOW_PRIVATE": "true"}
+    assert Settings.load({**DEVELOPMENT, **private}).web_pages_allow_private
+    assert problems({**PRODUCTION, **private}) == [
+        "LUNEO_WEB_PAGES_ALLOW_PRIVATE: production refuses to fetch pages of this machine and its network for whoever asks"
+    ]
+    assert not Settings.load(PRODUCTION).web_pages_allow_private
+
+
+@pytest.mark.parametrize("url", ["tcp://clamd.internal:3310", "tcp://127.0.0.1", "unix:///run/clamav/clamd.ctl"])
+def test_a_scanner_is_reached_by_tcp_or_a_socket(url: str) -> None:
+    assert Settings.load({**DEVELOPMENT, "LUNEO_CLAMD_URL": url, "LUNEO_WEB_PAGES_PORTS": "80, 8080"}).clamd_url == url
 
 
 def test_faults_of_every_kind_are_named_in_one_list() -> None:
@@ -178,6 +204,31 @@ def test_providers_and_models_have_names_of_their_own(others: list[object], twic
     short = {"LUNEO_OPENAI_BASE_URL": "https://api.example/v1", "LUNEO_OPENAI_MODELS": '[{"name": "gpt-5"}]'}
     [problem] = problems({**DEVELOPMENT, **short, "LUNEO_MODEL_PROVIDERS": json.dumps([PROVIDER, *others])})
     assert problem.startswith(f"LUNEO_MODEL_PROVIDERS: {twice}: each provider and each model needs a name of its own")
+
+
+EMBEDDINGS = {
+    "LUNEO_EMBEDDINGS_PROVIDER": "openai_compatible",
+    "LUNEO_EMBEDDINGS_BASE_URL": "https://api.example/v1",
+    "LUNEO_EMBEDDINGS_MODEL": "small",
+    "LUNEO_EMBEDDINGS_DIMENSION": "1536",
+}
+
+
+def test_embeddings_of_a_server_need_its_address_model_and_dimension() -> None:
+    assert Settings.load({**DEVELOPMENT, **EMBEDDINGS}).embeddings_dimension == 1536
+    for name in ("BASE_URL", "MODEL", "DIMENSION"):
+        lacking = {key: value for key, value in EMBEDDINGS.items() if not key.endswith(name)}
+        assert problems({**DEVELOPMENT, **lacking}) == [f"LUNEO_EMBEDDINGS_PROVIDER: openai_compatible needs LUNEO_EMBEDDINGS_{name} too"]
+
+
+def test_a_batch_of_embeddings_is_at_most_what_is_indexed_in_one_go() -> None:
+    assert Settings.load(DEVELOPMENT).embeddings_batch == BATCH
+    assert problems({**DEVELOPMENT, "LUNEO_EMBEDDINGS_BATCH": str(BATCH + 1)}) != []
+
+
+def test_an_address_for_embeddings_is_not_ignored() -> None:
+    [problem] = problems({**DEVELOPMENT, "LUNEO_EMBEDDINGS_BASE_URL": "https://api.example/v1"})
+    assert problem.startswith("LUNEO_EMBEDDINGS_PROVIDER: must be openai_compatible when LUNEO_EMBEDDINGS_BASE_URL is set")
 
 
 def test_what_contradicts_a_wrong_setting_is_not_guessed_at() -> None:

@@ -14,8 +14,8 @@ from domains.billing.model.quota import CounterReading, OpenReservation
 from domains.billing.model.subscription import SubscriptionStatus
 from domains.billing.model.usage import UsageEvent
 from domains.billing.ports.billing_reader import SubscriptionRecord, UsageTotal
-from shared_kernel.errors import FieldError, InvalidInput, NotFound
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.errors import NotFound
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 
 _SUBSCRIPTION: LiteralString = """
@@ -154,5 +154,5 @@ def _position(cursor: str | None) -> tuple[datetime | str, UUID]:
     except (binascii.Error, ValueError):
         position = None
     if position is None or position[0].tzinfo is None:
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list"))
+        raise ForeignCursor
     return position

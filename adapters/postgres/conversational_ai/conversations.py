@@ -1,7 +1,10 @@
 """Conversations: started in a unit of work, read in one round trip."""
 
+from collections.abc import Sequence
 from typing import LiteralString
 from uuid import UUID
+
+from sqlalchemy import select
 
 from adapters.postgres.conversational_ai import turn_tables
 from adapters.postgres.conversational_ai.turns import citation_of
@@ -9,14 +12,17 @@ from adapters.postgres.database import Database, Row
 from adapters.postgres.mapping import mappings
 from adapters.postgres.refusals import register
 from adapters.postgres.unit_of_work import PostgresTransaction, UnitOfWorkScope
+from domains.conversational_ai.model.branch import MessageLink
 from domains.conversational_ai.model.conversation import Conversation
+from domains.conversational_ai.model.turn import TurnInProgress
 from domains.conversational_ai.ports.conversations import ConversationSummary, StoredMessage
-from shared_kernel.errors import FieldError, InvalidInput, NotFound
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.errors import NotFound
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 
 mappings.map_imperatively(Conversation, turn_tables.conversations, version_id_col=turn_tables.conversations.c.version)
 register("fk_conversations_organization_id", lambda _: NotFound("There is no such agent"))
+register("turn_in_progress", lambda _: TurnInProgress())
 register("agent_not_found", lambda _: NotFound("There is no such agent"))
 
 # the code `agent_not_published` is registered with the turns, which refuse by it too
@@ -48,10 +54,36 @@ _EXISTS: LiteralString = """
 select 1 from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s and listed
 """
 _MESSAGES: LiteralString = """
-select id, turn_id, role, content, citations, complete, created_at, parent_id, shown from conversational_ai.messages
- where organization_id = %(organization)s and conversation_id = %(conversation)s and (shown or %(branches)s)
-   and (%(after)s::uuid is null or id > %(after)s)
- order by id limit %(limit)s
+with page as (
+  select id, turn_id, role, content, citations, complete, created_at, parent_id, shown from conversational_ai.messages
+   where organization_id = %(organization)s and conversation_id = %(conversation)s and (shown or %(branches)s)
+     and (%(after)s::uuid is null or id > %(after)s)
+   order by id limit %(limit)s
+), families as (
+  select parent_id, role, array_agg(id order by id) as siblings from conversational_ai.messages
+   where organization_id = %(organization)s and conversation_id = %(conversation)s
+   group by parent_id, role
+)
+select page.*, families.siblings
+  from page join families on families.parent_id is not distinct from page.parent_id and families.role = page.role
+ order by page.id
+"""
+# the count is a lock, too: a turn that opens shares the row, and sees by its version that it read the branch before
+_HOLD: LiteralString = """
+update conversational_ai.conversations set version = version + 1
+ where organization_id = %(organization)s and id = %(conversation)s and listed returning id
+"""
+_NO_TURN_RUNS: LiteralString = """
+select luneo.require(not exists (select 1 from conversational_ai.turns where organization_id = %(organization)s
+                                    and conversation_id = %(conversation)s and state = 'running'), 'turn_in_progress')
+"""
+_LINKS: LiteralString = """
+select id, parent_id from conversational_ai.messages
+ where organization_id = %(organization)s and conversation_id = %(conversation)s order by id
+"""
+_SHOW: LiteralString = """
+update conversational_ai.messages set shown = (id = any(%(branch)s))
+ where organization_id = %(organization)s and conversation_id = %(conversation)s and shown <> (id = any(%(branch)s))
 """
 
 
@@ -65,6 +97,27 @@ class PostgresConversations:
         """Keep a new conversation. Raises `NotFound` for an agent that is not there, `AgentNotPublished`."""
         await self._scope.execute(_AGENT_ANSWERS, {"organization": conversation.organization_id, "agent": conversation.agent_id})
         self._scope.add(conversation)
+
+    async def hold(self, conversation_id: UUID) -> Conversation:
+        """Return a conversation in which no turn runs or opens. Raises `NotFound`, `TurnInProgress`."""
+        place = self._place(conversation_id)
+        if not await self._scope.execute(_HOLD, place):
+            raise NotFound("There is no such conversation")
+        await self._scope.execute(_NO_TURN_RUNS, place)
+        held = turn_tables.conversations.c
+        return await self._scope.get(select(Conversation).where(held.organization_id == place["organization"], held.id == conversation_id))
+
+    async def links(self, conversation_id: UUID) -> list[MessageLink]:
+        """Return the links of all its messages."""
+        rows = await self._scope.execute(_LINKS, self._place(conversation_id))
+        return [MessageLink(row["id"], row["parent_id"]) for row in rows]
+
+    async def show(self, conversation_id: UUID, branch: Sequence[UUID]) -> None:
+        """Make exactly these messages the current branch."""
+        await self._scope.execute(_SHOW, {**self._place(conversation_id), "branch": list(branch)})
+
+    def _place(self, conversation_id: UUID) -> dict[str, object]:
+        return {"organization": self._scope.principal.tenant, "conversation": conversation_id}
 
 
 class PostgresConversationTransaction:
@@ -130,6 +183,7 @@ class PostgresConversationReading:
                 complete=row["complete"],
                 created_at=row["created_at"],
                 parent_id=row["parent_id"],
+                siblings=tuple(row["siblings"]),
                 current=row["shown"],
             )
             for row in rows[: page.limit]
@@ -157,4 +211,4 @@ def _position(page: PageRequest) -> UUID | None:
     try:
         return UUID(page.cursor)
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor that a list gave")) from None
+        raise ForeignCursor from None

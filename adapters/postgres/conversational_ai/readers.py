@@ -13,8 +13,8 @@ from domains.conversational_ai.model.knowledge_source import SourceContent, Sour
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.agent_reading import AgentRow, AgentVersionRow
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage, KnowledgeBaseRow, KnowledgeSourceRow, progress
-from shared_kernel.errors import FieldError, InvalidInput, NotFound
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.errors import NotFound
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 
 
@@ -65,9 +65,7 @@ _BASE_BY_ID: LiteralString = _BASE + " and b.id = %(id)s"
 _BASES: LiteralString = _BASE + " and (%(after)s::uuid is null or b.id < %(after)s) order by b.id desc limit %(limit)s"
 _SOURCES: LiteralString = """
 select s.id, s.knowledge_base_id, s.name, s.kind, s.language, s.status, s.step, s.error, s.error_code, s.passages_done, s.passages_total,
-       s.size_bytes,
-s.created_at,
-       s.updated_at, s.indexed_at
+       s.size_bytes, s.url, s.created_at, s.updated_at, s.indexed_at
   from conversational_ai.knowledge_bases b
   left join lateral (
     select * from conversational_ai.knowledge_sources s
@@ -96,9 +94,14 @@ select p.id, p.source_id, s.name as title, p.text, p.locator, s.language
 """
 
 
+_NAMED: LiteralString = """
+select coalesce(content -> 'file', content -> 'web_page') ->> 'upload_id' as upload_id from conversational_ai.source_contents
+ where organization_id = %(organization)s and source_id = any(%(sources)s) and content ?| array['file', 'web_page']
+"""
 _OUTDATED: LiteralString = """
 select organization_id, knowledge_base_id, id from conversational_ai.knowledge_sources
- where status = 'ready' and deleted_at is null and indexed_with is distinct from %(model)s order by id limit %(limit)s
+ where status in ('ready', 'failed') and indexed_version is not null and deleted_at is null and indexed_with is distinct from %(model)s
+ order by id limit %(limit)s
 """
 
 
@@ -109,9 +112,21 @@ class PostgresOutdatedSources:
         self._platform = platform
 
     async def find(self, *, model: str, limit: int) -> list[tuple[UUID, UUID, UUID]]:
-        """Return (organisation, knowledge base, source) of ready sources that were not indexed with `model`."""
+        """Select them past row-level security, which lets the platform see these alone."""
         rows = await self._platform.rows(Principal.system(None), _OUTDATED, {"model": model, "limit": limit})
         return [(row["organization_id"], row["knowledge_base_id"], row["id"]) for row in rows]
+
+
+class PostgresNamedUploads:
+    """`NamedUploads`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def named(self, organization_id: UUID, *, source_ids: Collection[UUID], upload_ids: Collection[UUID]) -> set[UUID]:
+        """Select what the sources name, by their ids."""
+        rows = await self._database.rows(tenant(organization_id), _NAMED, {"organization": organization_id, "sources": list(source_ids)})
+        return {UUID(row["upload_id"]) for row in rows} & set(upload_ids)
 
 
 class PostgresAgentReading:
@@ -139,7 +154,9 @@ class PostgresAgentReading:
         return [_agent(row) for row in await self._database.rows(principal, _PUBLISHED, {"organization": principal.tenant})]
 
     async def published_as(self, principal: Principal, name: str) -> AgentRow:
-        """Read the published agent with that id or slug."""
+        """Read the published agent with that id or slug; a name with NUL, which Postgres refuses to compare, is nobody's."""
+        if "\x00" in name:
+            raise NotFound("There is no such agent")
         row = await self._database.row(principal, _PUBLISHED_AS, {"organization": principal.tenant, "name": name, "id": _uuid(name)})
         if row is None:
             raise NotFound("There is no such agent")
@@ -278,6 +295,7 @@ def _source(row: Row) -> KnowledgeSourceRow:
         passages=row["passages_total"],
         passages_indexed=row["passages_done"],
         size_bytes=row["size_bytes"],
+        url=row["url"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         indexed_at=row["indexed_at"],
@@ -305,7 +323,7 @@ def _parsed(page: PageRequest, parse: Callable[[str], T]) -> T | None:
     try:
         return parse(page.cursor)
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "invalid", "is not a cursor of this list")) from None
+        raise ForeignCursor from None
 
 
 def _page(found: Sequence[I], page: PageRequest) -> Page[I]:

@@ -143,6 +143,7 @@ knowledge_sources = Table(
     Column("kind", Choice(SourceKind), nullable=False),
     Column("language", Choice(KnowledgeLanguage), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    Column("url", Text),
     Column("status", Choice(SourceStatus), nullable=False),
     Column("step", Choice(SourceStep), nullable=False),
     Column("error", Text),
@@ -176,7 +177,7 @@ Index(
     "ix_knowledge_sources_indexed_with",
     knowledge_sources.c.indexed_with,
     knowledge_sources.c.id,
-    postgresql_where=text("status = 'ready' and deleted_at is null"),
+    postgresql_where=text("status in ('ready', 'failed') and indexed_version is not null and deleted_at is null"),
 )
 
 source_contents = Table(

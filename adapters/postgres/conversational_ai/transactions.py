@@ -24,8 +24,10 @@ from domains.conversational_ai.model.knowledge_source import (
     QuestionsContent,
     SourceContent,
     TextContent,
+    WebPageContent,
 )
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.passage import Passage, PlacedPassage, opening_of
+from domains.conversational_ai.model.web_address import WebAddress
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledge, DeletedSource
 from shared_kernel.errors import NotFound
 
@@ -37,6 +39,9 @@ _DETACH: LiteralString = "delete from conversational_ai.agent_knowledge_bases wh
 _KEEP_CONTENT: LiteralString = """
 insert into conversational_ai.source_contents (organization_id, source_id, version, content) values (%s, %s, %s, %s)
 """
+_CHANGE_CONTENT: LiteralString = """
+update conversational_ai.source_contents set content = %s where source_id = %s and version = %s
+"""
 _CONTENT: LiteralString = "select content from conversational_ai.source_contents where source_id = %s and version = %s"
 _DELETE_ALL: LiteralString = """
 update conversational_ai.knowledge_sources set deleted_at = %(at)s, updated_at = %(at)s, version = version + 1
@@ -44,8 +49,8 @@ update conversational_ai.knowledge_sources set deleted_at = %(at)s, updated_at =
 returning id, size_bytes, content_version
 """
 _UPLOADS_BEFORE: LiteralString = """
-select content -> 'file' ->> 'upload_id' as upload_id from conversational_ai.source_contents
- where source_id = %s and version < %s and content ? 'file' order by version
+select coalesce(content -> 'file', content -> 'web_page') ->> 'upload_id' as upload_id from conversational_ai.source_contents
+ where source_id = %s and version < %s and content ?| array['file', 'web_page'] order by version
 """
 _FORGET_CONTENT_BEFORE: LiteralString = "delete from conversational_ai.source_contents where source_id = %s and version < %s"
 _FORGET_PASSAGES_BEFORE: LiteralString = "delete from conversational_ai.passages where source_id = %s and source_version < %s"
@@ -64,11 +69,24 @@ select count(*) as total, count(*) filter (where embedding_model = %(model)s) as
   from conversational_ai.passages where source_id = %(source)s and source_version = %(version)s
 """
 _MARK: LiteralString = "update conversational_ai.passages set embedding_model = %s where id = any(%s)"
+# A section's first passage comes after the last one that has another heading.
 _NEXT: LiteralString = """
-select organization_id, id, knowledge_base_id, source_id, source_version, ordinal, text, locator, embedding_model
-  from conversational_ai.passages
- where source_id = %(source)s and source_version = %(version)s and embedding_model is distinct from %(model)s
- order by ordinal limit %(limit)s
+select p.organization_id, p.id, p.knowledge_base_id, p.source_id, p.source_version, p.ordinal, p.text, p.locator, p.embedding_model,
+       section.text as section
+  from conversational_ai.passages p
+  left join lateral (
+       select f.text
+         from conversational_ai.passages f
+        where f.organization_id = p.organization_id and f.source_id = p.source_id and f.source_version = p.source_version
+          and f.ordinal < p.ordinal
+          and f.ordinal > coalesce((
+              select max(o.ordinal)
+                from conversational_ai.passages o
+               where o.organization_id = p.organization_id and o.source_id = p.source_id and o.source_version = p.source_version
+                 and o.ordinal < p.ordinal and o.locator ->> 'heading' is distinct from p.locator ->> 'heading'), -1)
+        order by f.ordinal limit 1) section on true
+ where p.source_id = %(source)s and p.source_version = %(version)s and p.embedding_model is distinct from %(model)s
+ order by p.ordinal limit %(limit)s
 """
 
 
@@ -175,6 +193,10 @@ class PostgresKnowledgeSources:
             raise NotFound("The source has no content")
         return content_of(rows[0]["content"])
 
+    async def fetched(self, source: KnowledgeSource, content: WebPageContent) -> None:
+        """Update it now."""
+        await self.scope.execute(_CHANGE_CONTENT, (Jsonb(content_json(content)), source.id, source.content_version))
+
     async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
         """Mark them in one statement."""
         rows = await self.scope.execute(_DELETE_ALL, {"base": base_id, "at": at})
@@ -208,21 +230,19 @@ class PostgresPassages:
         """Insert them in one statement."""
         await self.scope.execute(_WRITE, (Jsonb([_passage_json(p) for p in passages]),))
 
-    async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
+    async def count(self, source_id: UUID, version: int, *, embedding_model: str) -> tuple[int, int]:
         """Count (indexed, all)."""
-        rows = await self.scope.execute(_COUNT, {"source": source.id, "version": source.content_version, "model": embedding_model})
+        rows = await self.scope.execute(_COUNT, {"source": source_id, "version": version, "model": embedding_model})
         return rows[0]["done"], rows[0]["total"]
 
     async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:
         """Update them in one statement."""
         await self.scope.execute(_MARK, (embedding_model, list(passage_ids)))
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
+    async def next_to_index(self, source_id: UUID, version: int, *, embedding_model: str, limit: int) -> Sequence[PlacedPassage]:
         """Select them by ordinal."""
-        rows = await self.scope.execute(
-            _NEXT, {"source": source.id, "version": source.content_version, "model": embedding_model, "limit": limit}
-        )
-        return [_passage(row) for row in rows]
+        rows = await self.scope.execute(_NEXT, {"source": source_id, "version": version, "model": embedding_model, "limit": limit})
+        return [PlacedPassage(_passage(row), opening_of(row["section"] or "")) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +275,14 @@ def content_json(content: SourceContent) -> dict[str, Any]:
     if isinstance(content, FileContent):
         named = {"upload_id": str(content.upload_id), "name": content.name, "format": content.format, "size_bytes": content.size_bytes}
         return {"file": named}
+    if isinstance(content, WebPageContent):
+        page = {
+            "upload_id": str(content.upload_id),
+            "url": str(content.address),
+            "format": content.format,
+            "size_bytes": content.size_bytes,
+        }
+        return {"web_page": page}
     if isinstance(content, TextContent):
         return {"text": content.text}
     return {"pairs": [{"question": p.question, "answer": p.answer} for p in content.pairs]}
@@ -265,6 +293,10 @@ def content_of(stored: dict[str, Any]) -> SourceContent:
     if "file" in stored:
         named = stored["file"]
         return FileContent(UUID(named["upload_id"]), named["name"], FileFormat(named["format"]), named["size_bytes"])
+    if "web_page" in stored:
+        page = stored["web_page"]
+        file_format = None if page["format"] is None else FileFormat(page["format"])
+        return WebPageContent(UUID(page["upload_id"]), WebAddress.parse(page["url"]), file_format, page["size_bytes"])
     if "text" in stored:
         return TextContent(stored["text"])
     return QuestionsContent(tuple(Pair(p["question"], p["answer"]) for p in stored["pairs"]))
@@ -292,4 +324,4 @@ def _passage_json(passage: Passage) -> dict[str, Any]:
 
 
 def _passage(row: Row) -> Passage:
-    return Passage(**{**row, "locator": Locator(**row["locator"])})
+    return Passage(**{**{name: value for name, value in row.items() if name != "section"}, "locator": Locator(**row["locator"])})

@@ -16,12 +16,14 @@ from contracts.billing.metrics import Metric
 from contracts.conversational_ai.events import TurnCompleted, TurnFailed, TurnStopped
 from contracts.idempotency import RequestKey
 from contracts.identity.commands import Confirmations
+from domains.conversational_ai.model.answer_format import AnswerFormat
 from domains.conversational_ai.model.citation import Citation, Locator
 from domains.conversational_ai.model.tool_call import ToolCall
 from domains.conversational_ai.model.turn import (
     AgentNotPublished,
     Answer,
     AnsweringAgent,
+    ConversationIsAhead,
     EarlierQuestion,
     Failure,
     NotInCurrentBranch,
@@ -36,7 +38,7 @@ from domains.conversational_ai.model.turn import (
     TurnRecord,
     TurnState,
 )
-from shared_kernel.errors import NotFound
+from shared_kernel.errors import Conflict, NotFound
 from shared_kernel.events import Event
 from shared_kernel.money import Money
 from shared_kernel.principal import Principal
@@ -47,20 +49,23 @@ _MICRO_MINORS_PER_MICRO = 100  # a millionth of a unit is a hundred millionths o
 register("conversation_not_found", lambda _: NotFound("There is no such conversation"))
 register("message_not_found", lambda _: NotFound("There is no such message in the conversation"))
 register("message_not_in_branch", lambda _: NotInCurrentBranch())
+register("branch_changed", lambda _: Conflict("The conversation has just gone to another branch; send the message again"))
 register("agent_not_published", lambda _: AgentNotPublished())
 register("uq_turns_running", lambda _: TurnInProgress())
 register("uq_turns_client_message", lambda _: TurnAlreadyAsked())
 register(KEY_IS_KNOWN, lambda _: TurnAlreadyAsked())
+register("conversation_is_ahead", lambda detail: ConversationIsAhead(UUID(str(detail["last"]))))
 register("turn_not_running", lambda _: TurnNoLongerRunning())
 
 _ASKED_IN_A_CONVERSATION: LiteralString = """
 with asked as (
-  select c.language, c.agent_id, a.published_number, v.settings
+  select c.language, c.agent_id, a.published_number, v.settings, c.version
     from conversational_ai.conversations c
     join conversational_ai.agents a on a.organization_id = c.organization_id and a.id = c.agent_id
     left join conversational_ai.agent_versions v
       on v.organization_id = a.organization_id and v.agent_id = a.id and v.number = a.published_number and a.status = 'published'
    where c.organization_id = %(organization)s and c.id = %(conversation)s and c.listed
+     for share of c
 )
 """
 _ASKED_OF_AN_AGENT: LiteralString = """
@@ -116,14 +121,45 @@ select luneo.require((select count(*) from asked) = 1, %(not_found)s),
           from conversational_ai.agent_knowledge_bases k
          where k.organization_id = %(organization)s and k.agent_id = asked.agent_id) as knowledge_base_ids
 """
+# the locked row is the newest one, the rest of the statement reads from its own beginning: where they differ, another branch was selected
+# in between, and the question would stand after a message that is not shown
+_BRANCH_STOOD: LiteralString = """,
+       luneo.require((select c.version from conversational_ai.conversations c
+                       where c.organization_id = %(organization)s and c.id = %(conversation)s) = asked.version, 'branch_changed')
+"""
 _EARLIER_FOUND: LiteralString = """,
        luneo.require((select count(*) from earlier) = 1, 'message_not_found'),
        luneo.require((select shown from earlier), 'message_not_in_branch')
 """
+_IN_ORDER: LiteralString = """,
+       luneo.require(last.id is null or last.id < %(message)s
+                     or exists (select from conversational_ai.turns t where t.organization_id = %(organization)s
+                                                                        and t.conversation_id = %(conversation)s and t.state = 'running'),
+                     'conversation_is_ahead', json_build_object('last', last.id)::text)
+"""
 _ONE: LiteralString = "  from (select 1) one left join asked on true"
-_OPEN_AT_THE_END: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _ONE
-_OPEN_IN_PLACE: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _EARLIER + _QUESTION + _IN_PLACE + _FOUND + _EARLIER_FOUND + _ONE
-_OPEN_AGAIN: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _EARLIER + _FOUND + _EARLIER_FOUND + _ONE
+_LAST: LiteralString = """
+  left join lateral (
+    select m.id from conversational_ai.messages m
+     where m.organization_id = %(organization)s and m.conversation_id = %(conversation)s order by m.id desc limit 1) last on true
+"""
+_OPEN_AT_THE_END: LiteralString = (
+    _ASKED_IN_A_CONVERSATION + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _BRANCH_STOOD + _IN_ORDER + _ONE + _LAST
+)
+_OPEN_IN_PLACE: LiteralString = (
+    _ASKED_IN_A_CONVERSATION
+    + _OPENED
+    + _EARLIER
+    + _QUESTION
+    + _IN_PLACE
+    + _FOUND
+    + _BRANCH_STOOD
+    + _EARLIER_FOUND
+    + _IN_ORDER
+    + _ONE
+    + _LAST
+)
+_OPEN_AGAIN: LiteralString = _ASKED_IN_A_CONVERSATION + _OPENED + _EARLIER + _FOUND + _BRANCH_STOOD + _EARLIER_FOUND + _ONE
 _OPEN_ONE_OFF: LiteralString = _ASKED_OF_AN_AGENT + _OPENED + _QUESTION + _AT_THE_END + _FOUND + _ONE
 _ONE_ANSWER = (ReservationLine(metric=Metric.MESSAGES_AI),)
 
@@ -415,6 +451,7 @@ def _agent(row: Row) -> AnsweringAgent:
         top_p=settings.get("top_p"),
         frequency_penalty=settings.get("frequency_penalty"),
         presence_penalty=settings.get("presence_penalty"),
+        answer_format=AnswerFormat(**agreed) if (agreed := settings.get("response_format")) else None,
     )
 
 

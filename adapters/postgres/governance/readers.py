@@ -12,8 +12,7 @@ from adapters.postgres.governance.rows import ENTRY, PERSONAL, SEAL, entry_of, s
 from domains.governance.model.audit_entry import AuditEntry
 from domains.governance.model.audit_seal import AuditSeal
 from domains.governance.ports.recorded_trail import EntryFilter, Position
-from shared_kernel.errors import FieldError, InvalidInput
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
 
 # The policy compares with `is not distinct from`, which no index serves: the statements name the trail themselves.
@@ -142,4 +141,4 @@ def _decoded(cursor: str) -> UUID:
     try:
         return UUID(bytes=base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
-        raise InvalidInput(FieldError("cursor", "invalid", "must be a next_cursor that this list gave")) from None
+        raise ForeignCursor from None

@@ -13,8 +13,8 @@ from domains.identity.model.organization import OrganizationStatus
 from domains.identity.model.session import SessionKind
 from domains.identity.ports.directory import Account, Place
 from domains.identity.ports.reading import ApiKeyRow, MemberRow, OrganizationRow, PersonRow, SessionRow
-from shared_kernel.errors import FieldError, InvalidInput, NotFound
-from shared_kernel.pagination import Page, PageRequest
+from shared_kernel.errors import NotFound
+from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal, PrincipalKind
 
 T = TypeVar("T", MemberRow, ApiKeyRow, SessionRow)
@@ -171,7 +171,7 @@ def _after(page: PageRequest) -> UUID | None:
     try:
         return UUID(page.cursor)
     except ValueError:
-        raise InvalidInput(FieldError("cursor", "cursor_invalid", "This is not a cursor that a list gave")) from None
+        raise ForeignCursor from None
 
 
 def _page(rows: list[T], page: PageRequest) -> Page[T]:

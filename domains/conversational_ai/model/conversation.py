@@ -65,3 +65,7 @@ class Conversation(Aggregate):
             )
         )
         return conversation
+
+    def select_branch(self, message_id: UUID) -> None:
+        """Note that the conversation goes on from the branch of that message."""
+        self.note(AuditNote(action="conversation.branch_selected", after={"message_id": str(message_id)}))

@@ -35,10 +35,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class DocumentText:
-    """A text with its blocks, in order, none over another; between them are blanks alone. Raises `ValueError` otherwise."""
+    """A text with its blocks, in order, none over another; between them are blanks alone. Raises `ValueError` otherwise.
+
+    `title` is what the document calls itself, where it says so beside its text.
+    """
 
     text: str
     blocks: tuple[Block, ...]
+    title: str | None = None
 
     def __post_init__(self) -> None:
         reached = 0
@@ -50,9 +54,9 @@ class DocumentText:
             raise ValueError("the blocks do not cover the text")
 
     @classmethod
-    def of_markdown(cls, text: str) -> "DocumentText":
+    def of_markdown(cls, text: str, *, title: str | None = None) -> "DocumentText":
         """Return `text` with the blocks that Markdown sees in it."""
-        return cls(text, tuple(_blocks(text, 0, None)))
+        return cls(text, tuple(_blocks(text, 0, None)), title)
 
     @classmethod
     def of_pages(cls, pages: Iterable[tuple[int, str]]) -> "DocumentText":
@@ -90,7 +94,8 @@ class DocumentText:
     def encoded(self) -> bytes:
         """Return it as JSON in UTF-8."""
         return json.dumps(
-            {"text": self.text, "blocks": [[b.start, b.end, b.kind, b.level, b.page] for b in self.blocks]}, ensure_ascii=False
+            {"text": self.text, "blocks": [[b.start, b.end, b.kind, b.level, b.page] for b in self.blocks], "title": self.title},
+            ensure_ascii=False,
         ).encode()
 
     @classmethod
@@ -99,7 +104,7 @@ class DocumentText:
         try:
             content = json.loads(stored)
             blocks = tuple(Block(start, end, BlockKind(kind), level, page) for start, end, kind, level, page in content["blocks"])
-            return cls(content["text"], blocks)
+            return cls(content["text"], blocks, content.get("title"))
         except (KeyError, TypeError) as error:
             raise ValueError("this is no document's text") from error
 

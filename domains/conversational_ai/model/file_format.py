@@ -25,6 +25,8 @@ class FileFormat(StrEnum):
     MARKDOWN = "markdown"
     CSV = "csv"
     TEXT = "text"
+    WEB_PAGE = "web_page"
+    """HTML as a site serves it: its main text alone is read. No bytes say so, only who fetched them."""
 
 
 _INSIDE = {b"word/document": FileFormat.DOCX, b"ppt/presentation": FileFormat.PPTX, b"xl/workbook": FileFormat.XLSX}

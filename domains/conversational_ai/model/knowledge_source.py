@@ -23,6 +23,7 @@ from domains.conversational_ai.model.file_format import FileFormat
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.model.passage import Passage
 from domains.conversational_ai.model.text import problem_with, refuse
+from domains.conversational_ai.model.web_address import WebAddress
 from shared_kernel.aggregate import Aggregate, AuditNote
 from shared_kernel.errors import FieldError, InvalidInput, NotFound
 
@@ -40,6 +41,7 @@ class SourceKind(StrEnum):
     TEXT = "text"
     QUESTIONS = "qa"
     FILE = "file"
+    WEB_PAGE = "web_page"
 
 
 class SourceStatus(StrEnum):
@@ -52,9 +54,10 @@ class SourceStatus(StrEnum):
 
 
 class SourceStep(StrEnum):
-    """How far the current content has come: kept as it was given, being read, being cut into passages, being indexed."""
+    """How far the current content has come: kept as it was given, being fetched, being read, being cut into passages, being indexed."""
 
     STORED = "stored"
+    FETCHING = "fetching"
     PARSING = "parsing"
     CUTTING = "cutting"
     INDEXING = "indexing"
@@ -153,7 +156,31 @@ class FileContent:
         return SourceKind.FILE
 
 
-SourceContent = TextContent | QuestionsContent | FileContent
+@dataclass(frozen=True)
+class WebPageContent:
+    """A web page, which is kept in the object store under `upload_id` once it was fetched: what it is, is known from then on."""
+
+    upload_id: UUID
+    address: WebAddress
+    format: FileFormat | None = None
+    size_bytes: int = 0
+
+    @property
+    def kind(self) -> SourceKind:
+        """A web page."""
+        return SourceKind.WEB_PAGE
+
+    @property
+    def file_name(self) -> str:
+        """What it is called as a file: its site's name, with the ending of its format."""
+        ending = {FileFormat.PDF: "pdf", FileFormat.TEXT: "txt", FileFormat.MARKDOWN: "md"}.get(self.format or FileFormat.WEB_PAGE, "html")
+        return f"{self.address.host}.{ending}"
+
+
+KeptContent = FileContent | WebPageContent
+"""What is kept in the object store."""
+
+SourceContent = TextContent | QuestionsContent | KeptContent
 
 
 def storage_cause(source_id: UUID, content_version: int) -> UUID:
@@ -182,10 +209,10 @@ def passages_of(source: "KnowledgeSource", chunks: Iterable[Chunk], new_id: Call
 class KnowledgeSource(Aggregate):
     """One source of a knowledge base.
 
-    `size_bytes` is its file, or its text in UTF-8. `content_version` is the content that should be found, `indexed_version` the one that is
-    found now (`None` until the first is whole; what is replaced is found until the new one is), `indexed_with` what made its vectors.
-    `passages_done` of `passages_total` are in the index. `error` says, for people, why it failed or what is being tried again; `error_code`
-    tells programs why a file can't be read.
+    `size_bytes` is its file, or its text in UTF-8, 0 as long as it was not fetched; `url` is where it is fetched. `content_version` is the
+    content that should be found, `indexed_version` the one that is found now (`None` until the first is whole; what is replaced is found
+    until the new one is), `indexed_with` what made its vectors. `passages_done` of `passages_total` are in the index. `error` says, for
+    people, why it failed or what is being tried again; `error_code` tells programs why it failed.
 
     A delivery may reach two workers: once the current content is found or given up, what the slower one says of its progress is not heard.
     """
@@ -199,6 +226,7 @@ class KnowledgeSource(Aggregate):
     kind: SourceKind
     language: KnowledgeLanguage
     size_bytes: int
+    url: str | None = None
     status: SourceStatus = SourceStatus.PENDING
     step: SourceStep = SourceStep.STORED
     error: str | None = None
@@ -236,6 +264,7 @@ class KnowledgeSource(Aggregate):
             kind=content.kind,
             language=language,
             size_bytes=content.size_bytes,
+            url=_url(content),
             created_at=at,
             updated_at=at,
         )
@@ -262,7 +291,7 @@ class KnowledgeSource(Aggregate):
         """Let `content` be found instead, once it is indexed."""
         before = {"bytes": self.size_bytes, "content_version": self.content_version}
         self.content_version += 1
-        self.kind, self.size_bytes = content.kind, content.size_bytes
+        self.kind, self.size_bytes, self.url = content.kind, content.size_bytes, _url(content)
         self.status, self.step, self.error, self.error_code = SourceStatus.PENDING, SourceStep.STORED, None, None
         self.passages_total = self.passages_done = 0
         self.updated_at = at
@@ -283,6 +312,21 @@ class KnowledgeSource(Aggregate):
         if self._is_settled():
             return
         self.step, self.updated_at = step, at
+
+    def fetched(self, content: WebPageContent, *, at: datetime) -> None:
+        """Say what was found where the current content is fetched."""
+        self.size_bytes, self.updated_at = content.size_bytes, at
+        self.note(AuditNote(action="knowledge_source.fetched", after={"host": content.address.host, "bytes": content.size_bytes}))
+
+    def titled(self, title: str, content: WebPageContent, *, at: datetime) -> None:
+        """Give it the page's own title unless somebody named it. A title that can't be a name changes nothing."""
+        name = " ".join(title.split())[:NAME_LENGTH]
+        if self.name == content.address.name and problem_with("name", name, minimum=2, maximum=NAME_LENGTH) is None:
+            self.name, self.updated_at = name, at
+
+    def emptied(self, *, at: datetime) -> None:
+        """Say that nothing of the current content is kept any more."""
+        self.size_bytes, self.updated_at = 0, at
 
     def indexing(self, *, done: int, total: int, at: datetime) -> None:
         """Say how far the current content is indexed."""
@@ -310,19 +354,22 @@ class KnowledgeSource(Aggregate):
         self.note(AuditNote(action="knowledge_source.indexed", after={"passages": passages, "content_version": self.content_version}))
 
     def renew(self, model: str, *, at: datetime) -> bool:
-        """Let the current content be indexed anew unless `model` made its vectors; return whether it will be.
+        """Let what is found be indexed anew unless `model` made its vectors; return whether it will be.
 
-        The old vectors can't be compared with anything any more, so nothing of it is found meanwhile.
+        The old vectors can't be compared with anything any more, so nothing of it is found meanwhile. Where newer content was given up,
+        the source goes on saying so, and what it did not replace is indexed anew behind it.
         """
-        if not self._is_found() or self.indexed_with == model:
+        outdated, before = self.indexed_version, self.indexed_with
+        if outdated is None or before == model or not self._is_settled():
             return False
-        self.status, self.step, self.error, self.error_code = SourceStatus.PENDING, SourceStep.STORED, None, None
+        if self._is_found():
+            self.status, self.step, self.error, self.error_code = SourceStatus.PENDING, SourceStep.STORED, None, None
+            self.indexed_version, self.passages_done = None, 0
+        else:
+            self.indexed_with = model
         self.updated_at = at
-        self.indexed_version, self.passages_done = None, 0
-        self.record(
-            KnowledgeSourceOutdated(source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=self.content_version)
-        )
-        self.note(AuditNote(action="knowledge_source.renewed", before={"indexed_with": self.indexed_with}, after={"model": model}))
+        self.record(KnowledgeSourceOutdated(source_id=self.id, knowledge_base_id=self.knowledge_base_id, content_version=outdated))
+        self.note(AuditNote(action="knowledge_source.renewed", before={"indexed_with": before}, after={"model": model}))
         return True
 
     def stumbled(self, reason: str, *, at: datetime) -> None:
@@ -343,6 +390,10 @@ class KnowledgeSource(Aggregate):
         )
         self.note(AuditNote(action="knowledge_source.failed", after={"reason": reason}))
 
+    def linked(self, *, expires_at: datetime) -> None:
+        """Remember that somebody was given a link to what it is made of."""
+        self.note(AuditNote(action="knowledge_source.linked", after={"expires_at": expires_at.isoformat()}))
+
     def delete(self, *, at: datetime) -> None:
         """Delete the source: nothing of it is found from now on. Raises `NotFound` when it was deleted already."""
         if self.deleted_at is not None:
@@ -356,3 +407,7 @@ class KnowledgeSource(Aggregate):
 
     def _is_found(self) -> bool:
         return self.indexed_version == self.content_version
+
+
+def _url(content: SourceContent) -> str | None:
+    return str(content.address) if isinstance(content, WebPageContent) else None

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final
 
 #: A name for all that is below: a change of a weight is a new name.
-WEIGHTING: Final = "bm25-pairs-1"
+WEIGHTING: Final = "bm25-pairs-2"
 
 #: How soon a term that is repeated says nothing new, and how much a long passage is held against its terms: the customary values.
 SATURATION: Final = 1.2
@@ -44,7 +44,7 @@ NO_TERMS: Final = TermWeights((), ())
 def weights_in_passage(terms: Sequence[str]) -> TermWeights:
     """Return what each term, and each pair of neighbours, says of the passage that has these, between 0 and `SATURATION` + 1.
 
-    A pair is a term of its own: words that stand together in the question count more where they stand together too.
+    A pair is a term of its own, in whichever order: words that stand together in the question count more where they stand together too.
     """
     length = 1 - LENGTH_INFLUENCE + LENGTH_INFLUENCE * len(terms) / USUAL_TERMS
     counts = _counted(terms)
@@ -59,5 +59,5 @@ def weights_in_question(terms: Sequence[str]) -> TermWeights:
 
 def _counted(terms: Sequence[str]) -> Counter[int]:
     """Count terms and pairs by their numbers, of 32 bits. Two of 100,000 rarely share one, and then both are found."""
-    pairs = (f"{one} {other}" for one, other in pairwise(terms))
+    pairs = (f"{one} {other}" if one < other else f"{other} {one}" for one, other in pairwise(terms))
     return Counter(zlib.crc32(term.encode()) for term in (*terms, *pairs))

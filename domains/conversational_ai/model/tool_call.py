@@ -1,6 +1,6 @@
-"""Functions that a caller offers to the model, the calls that come back, and the form that an answer may be asked to have.
+"""Functions that a caller offers to the model, and the calls that come back.
 
-The caller runs them: nothing here is run by us. Source: the OpenAI API reference, "Function calling" and "Structured outputs".
+The caller runs them: nothing here is run by us. Source: the OpenAI API reference, "Function calling".
 """
 
 from collections.abc import Mapping
@@ -38,13 +38,3 @@ class ToolChoice:
     def forced(self) -> bool:
         """Whether an answer without a call is no answer."""
         return self.mode in {"required", "function"}
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerFormat:
-    """An answer that is one JSON object: any at all, or one of the JSON Schema `schema`, which is called `name`."""
-
-    schema: Mapping[str, object] | None = None
-    name: str = ""
-    description: str | None = None
-    strict: bool | None = None

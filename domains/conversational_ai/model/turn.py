@@ -7,8 +7,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from contracts.idempotency import RequestKey
+from domains.conversational_ai.model.answer_format import AnswerFormat
 from domains.conversational_ai.model.citation import Citation
-from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
+from domains.conversational_ai.model.tool_call import Tool, ToolCall, ToolChoice
 from shared_kernel.errors import Conflict, LuneoError, Unavailable
 from shared_kernel.principal import Principal
 
@@ -48,6 +49,17 @@ class ClientMessageIdReused(LuneoError):
 
     code = "client_message_id_reused"
     title = "This client message id was used for another message"
+
+
+class ConversationIsAhead(Conflict):
+    """The conversation's last message has a later id than the one to be added: a process whose clock is ahead made it."""
+
+    code = "conversation_is_ahead"
+    title = "The message would not be the last of the conversation"
+
+    def __init__(self, last_message_id: UUID) -> None:
+        super().__init__()
+        self.last_message_id = last_message_id
 
 
 class AgentNotPublished(Conflict):
@@ -103,6 +115,7 @@ class AnsweringAgent:
     top_p: float | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    answer_format: AnswerFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +140,23 @@ class OneOff:
 class Wishes:
     """What a caller wants of one answer, within what the agent allows.
 
-    `guidance` is added below the agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the
-    caller's name for who asks; a provider sees a pseudonym of it. Where `stop` would be said, the answer ends. `continuation` is what came
-    after the question: the calls of `tools` and what they answered.
+    `temperature`, `top_p` and the penalties take the place of the agent's (`agent.SAMPLING` has their bounds). `guidance` is added below
+    the agent's own instructions and gives way to them. `max_tokens` can only lower the agent's. `end_user` is the caller's name for who
+    asks; a provider sees a pseudonym of it. Where `stop` would be said, the answer ends. `answer_format` is wanted instead of the agent's,
+    and `plain_text` instead of any. `continuation` is what came after the question:
+    the calls of `tools` and what they answered.
     """
 
     guidance: str = ""
     temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     max_tokens: int | None = None
     end_user: str | None = None
     stop: tuple[str, ...] = ()
     answer_format: AnswerFormat | None = None
+    plain_text: bool = False
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None

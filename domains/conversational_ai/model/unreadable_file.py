@@ -5,15 +5,23 @@ from typing import ClassVar
 from shared_kernel.errors import FieldError, InvalidInput
 
 
-class UnreadableFile(InvalidInput):
-    """A file that no new attempt would read."""
+class Unreadable(InvalidInput):
+    """Something that no new attempt would read. `field` is where it was given."""
 
-    title = "The file can't be read"
-    words: ClassVar[str] = "The file can't be read"
+    field: ClassVar[str]
+    words: ClassVar[str]
 
     def __init__(self, words: str = "") -> None:
         said = words or self.words
-        super().__init__(FieldError("file", self.code.removeprefix("file_"), said), detail=said)
+        super().__init__(FieldError(self.field, self.code.partition("_")[2], said), detail=said)
+
+
+class UnreadableFile(Unreadable):
+    """A file that no new attempt would read."""
+
+    title = "The file can't be read"
+    words = "The file can't be read"
+    field = "file"
 
 
 class UnsupportedFile(UnreadableFile):
@@ -72,6 +80,20 @@ class SlowFile(UnreadableFile):
     words = "Reading the file took too long. Split it, or save it in a simpler form"
 
 
+class InfectedFile(UnreadableFile):
+    """A scanner found malicious software in it."""
+
+    code = "file_infected"
+    words = "Malicious software was found in the file. It was removed"
+
+
+class UnscannedFile(UnreadableFile):
+    """It can't be looked at for malicious software."""
+
+    code = "file_not_scanned"
+    words = "The file could not be looked at for malicious software: it is larger than the scanner takes. Split it"
+
+
 REASONS: tuple[type[UnreadableFile], ...] = (
     UnsupportedFile,
     EmptyFile,
@@ -82,3 +104,4 @@ REASONS: tuple[type[UnreadableFile], ...] = (
     TooLongFile,
     SlowFile,
 )
+"""What reading a file may come to."""

@@ -1,9 +1,12 @@
 """Words of French and English: how they are folded, and which of them say nothing about what a text is about."""
 
+import re
 import unicodedata
 from typing import Final
 
 _LIGATURES: Final = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
+# "depuis 2014.Il est commun", "les règles :ne communiquez"; not "luneo.example", "e.g." or "10:30".
+_LOST_SPACE: Final = re.compile(r"(?<=[a-zà-öø-ÿ]{2}[.!?;:»])(?=[A-ZÀ-ÖØ-Þ])|(?<=[a-zà-öø-ÿ]{2}[!?;:])(?=[a-zà-öø-ÿ]{2})")
 
 STOP_WORDS: Final = frozenset(
     """
@@ -29,3 +32,8 @@ def folded(text: str) -> str:
     if decomposed.isascii():
         return decomposed
     return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+def spaced(text: str) -> str:
+    """Return `text` with a space after each mark that lost it, as happens when pages and files are read."""
+    return _LOST_SPACE.sub(" ", text.replace("\N{NO-BREAK SPACE}", " "))

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from domains.conversational_ai.model.agent import Agent, AgentVersion
 from domains.conversational_ai.model.knowledge_base import KnowledgeBase
-from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.knowledge_source import KnowledgeSource, SourceContent, WebPageContent
+from domains.conversational_ai.model.passage import Passage, PlacedPassage
 from shared_kernel.events import Delivery
 from shared_kernel.principal import Principal
 from shared_kernel.unit_of_work import UnitOfWork
@@ -92,12 +92,16 @@ class KnowledgeSources(Protocol):
         """Keep its new content beside those before it."""
         ...
 
+    async def fetched(self, source: KnowledgeSource, content: WebPageContent) -> None:
+        """Remember what the page of its current content turned out to be."""
+        ...
+
     async def delete_all(self, base_id: UUID, *, at: datetime) -> Sequence[DeletedSource]:
         """Delete every source of a base that is locked; return those that were not deleted before."""
         ...
 
     async def uploads_before(self, source_id: UUID, version: int) -> Sequence[UUID]:
-        """Return the ids of the files that the source's versions before that one were."""
+        """Return the ids of the files and pages that the source's versions before that one were."""
         ...
 
     async def forget_before(self, source_id: UUID, version: int) -> None:
@@ -120,16 +124,16 @@ class Passages(Protocol):
         """Keep new passages."""
         ...
 
-    async def count(self, source: KnowledgeSource, *, embedding_model: str) -> tuple[int, int]:
-        """Return how many passages of the source's current content are indexed with that model, and how many there are."""
+    async def count(self, source_id: UUID, version: int, *, embedding_model: str) -> tuple[int, int]:
+        """Return how many passages of that version of the source's content are indexed with that model, and how many there are."""
         ...
 
     async def mark_indexed(self, passage_ids: Sequence[UUID], *, embedding_model: str) -> None:
         """Remember that these are in the index, embedded by that model."""
         ...
 
-    async def next_to_index(self, source: KnowledgeSource, *, embedding_model: str, limit: int) -> Sequence[Passage]:
-        """Return the first passages of the source's current content that are not indexed with that model, in order."""
+    async def next_to_index(self, source_id: UUID, version: int, *, embedding_model: str, limit: int) -> Sequence[PlacedPassage]:
+        """Return the first passages of that version of the source's content that are not indexed with that model, in order."""
         ...
 
 

@@ -1,11 +1,13 @@
 """Where conversations are kept, and how they are read."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from domains.conversational_ai.model.branch import MessageLink
 from domains.conversational_ai.model.citation import Citation
 from domains.conversational_ai.model.conversation import Conversation
 from shared_kernel.pagination import Page, PageRequest
@@ -20,6 +22,18 @@ class Conversations(Protocol):
 
         Raises `NotFound` when its agent does not exist in this organisation, `AgentNotPublished` when it is a draft or archived.
         """
+        ...
+
+    async def hold(self, conversation_id: UUID) -> Conversation:
+        """Return a conversation in which no turn runs, nor opens before the transaction ends. Raises `NotFound`, `TurnInProgress`."""
+        ...
+
+    async def links(self, conversation_id: UUID) -> Sequence[MessageLink]:
+        """Return the links of all its messages, in the order in which they were stored."""
+        ...
+
+    async def show(self, conversation_id: UUID, branch: Sequence[UUID]) -> None:
+        """Make exactly these messages the current branch."""
         ...
 
 
@@ -62,7 +76,8 @@ class ConversationSummary:
 class StoredMessage:
     """One message. `complete` is false for the part of an answer that came before a stop or a break.
 
-    `parent_id` is the message that it came after; several with the same one are alternatives. `current` tells whether it is in the branch
+    `parent_id` is the message that it came after; `siblings` are those of its role that came after the same one, its alternatives and
+    itself, the oldest first. `current` tells whether it is in the branch
     that the conversation goes on from.
     """
 
@@ -74,6 +89,7 @@ class StoredMessage:
     complete: bool
     created_at: datetime
     parent_id: UUID | None
+    siblings: tuple[UUID, ...]
     current: bool
 
 

@@ -6,6 +6,9 @@ from uuid import UUID
 
 QUESTION_CHARACTERS: Final = 1_000
 
+#: What a question and a passage without anything in common score: cut-offs are made for this scale, on which 1 is the same text.
+UNRELATED: Final = 0.80
+
 
 class Embeddings(Protocol):
     """Turns texts into unit vectors; the dot product of two is their cosine similarity.
@@ -22,6 +25,10 @@ class Embeddings(Protocol):
     @property
     def dimension(self) -> int:
         """How many numbers a vector has."""
+        ...
+
+    def similarity(self, cosine: float) -> float:
+        """Return a cosine of this model's vectors on the scale of `UNRELATED`; a greater one is never less."""
         ...
 
     async def embed_query(self, organization_id: UUID, text: str) -> Sequence[float]:

@@ -49,7 +49,7 @@ class KnowledgeSourceRow:
     """A source and how far it is indexed.
 
     `progress` is 0 to 100, `passages` how many it has, as far as that is known, of which `passages_indexed` are in the index; `step` is
-    what is being done, or was when it failed, and `None` when it is ready.
+    what is being done, or was when it failed, and `None` when it is ready. `url` is a web page's.
     """
 
     id: UUID
@@ -65,6 +65,7 @@ class KnowledgeSourceRow:
     passages: int
     passages_indexed: int
     size_bytes: int
+    url: str | None
     created_at: datetime
     updated_at: datetime
     indexed_at: datetime | None
@@ -86,6 +87,7 @@ class KnowledgeSourceRow:
             passages=source.passages_total,
             passages_indexed=source.passages_done,
             size_bytes=source.size_bytes,
+            url=source.url,
             created_at=source.created_at,
             updated_at=source.updated_at,
             indexed_at=source.indexed_at,

@@ -9,5 +9,8 @@ class OutdatedSources(Protocol):
     """Looks over all organisations."""
 
     async def find(self, *, model: str, limit: int) -> Sequence[tuple[UUID, UUID, UUID]]:
-        """Return (organisation, knowledge base, source) of at most `limit` ready sources that were not indexed with `model`."""
+        """Return (organisation, knowledge base, source) of at most `limit` sources that were not indexed with `model`.
+
+        Among them are ready ones, and those whose new content was given up while the old one is found.
+        """
         ...

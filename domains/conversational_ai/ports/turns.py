@@ -20,8 +20,8 @@ class Turns(Protocol):
         A one-off question makes a conversation that is in no list and is never found, and takes no `conversations` from the quota.
 
         Raises `NotFound` for another organisation's conversation or agent or no such earlier question in the conversation,
-        `NotInCurrentBranch`, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`, `QuotaExceeded`, and `QuotaPeriodMissing` when the
-        billing period has to be opened first.
+        `NotInCurrentBranch`, `AgentNotPublished`, `TurnInProgress`, `TurnAlreadyAsked`, `QuotaExceeded`, `QuotaPeriodMissing` when the
+        billing period has to be opened first, and `ConversationIsAhead` for a new message that would sort before one of the conversation.
         """
         ...
 

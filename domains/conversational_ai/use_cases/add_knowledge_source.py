@@ -9,6 +9,7 @@ from domains.conversational_ai.model.knowledge_source import KnowledgeSource, So
 from domains.conversational_ai.model.languages import KnowledgeLanguage
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeSourceRow
+from domains.conversational_ai.use_cases.source_storage import take_storage
 from shared_kernel.clock import Clock
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
@@ -37,8 +38,8 @@ class AddKnowledgeSourceHandler:
     async def __call__(self, command: AddKnowledgeSource) -> KnowledgeSourceRow:
         """Store the source; it is indexed in the background and found when it is ready.
 
-        It takes one of the plan's documents, metered here once, and its bytes of storage. Raises `NotFound` for the base, `InvalidInput`,
-        `QuotaExceeded`.
+        It takes one of the plan's documents, metered here once, and its bytes of storage (a page's are counted when it is fetched).
+        Raises `NotFound` for the base, `InvalidInput`, `QuotaExceeded`.
         """
         at = self.clock.now()
         async with self.transactions(command.requested_by) as tx:
@@ -54,7 +55,5 @@ class AddKnowledgeSourceHandler:
             )
             await tx.sources.add(source, command.content)
             await self.quotas.take(tx.unit, metric=Metric.DOCUMENTS, quantity=1, cause="knowledge_source", cause_id=source.id, at=at)
-            await self.quotas.take(
-                tx.unit, metric=Metric.STORAGE_GB, quantity=source.size_bytes, cause="knowledge_source", cause_id=source.id, at=at
-            )
+            await take_storage(self.quotas, tx.unit, source, at=at)
         return KnowledgeSourceRow.of(source)

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from contracts.billing.commands import Quotas
@@ -15,6 +15,7 @@ from domains.conversational_ai.model.turn import (
     NO_WISHES,
     AgentNotPublished,
     ClientMessageIdReused,
+    ConversationIsAhead,
     EarlierQuestion,
     NotInCurrentBranch,
     OneOff,
@@ -34,7 +35,7 @@ from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
 from shared_kernel.clock import Clock
 from shared_kernel.errors import FieldError, InvalidInput
-from shared_kernel.identifiers import new_id
+from shared_kernel.identifiers import id_after, new_id
 from shared_kernel.principal import Principal
 
 MAXIMUM_LENGTH = 8_000
@@ -64,10 +65,14 @@ class AskQuestion:
 
 @dataclass(frozen=True, slots=True)
 class AskedTurn:
-    """The turn that answers, and whether it was asked before: followed by its `events` from the first on, or awaited whole by `outcome`."""
+    """The turn that answers, first asked at `asked_at`: followed by its `events` from the first on, or awaited whole by `outcome`.
+
+    `repeated` says that it was asked before.
+    """
 
     turn_id: UUID
     conversation_id: UUID
+    asked_at: datetime
     events: AsyncIterator[tuple[LoggedEvent, ...]]
     outcome: Callable[[], Awaitable[TurnOutcome]]
     repeated: bool
@@ -122,7 +127,9 @@ class AskQuestionHandler:
             raise
         running = self.running.start(opened, streamed=streamed)
         await asyncio.sleep(0)  # the turn begins now: the model is asked while the response is prepared
-        return AskedTurn(question.turn_id, question.conversation_id, running.stream.follow(), running.outcome, repeated=False)
+        return AskedTurn(
+            question.turn_id, question.conversation_id, question.asked_at, running.stream.follow(), running.outcome, repeated=False
+        )
 
     def _question(self, command: AskQuestion) -> Question:
         content = command.content.strip()
@@ -191,13 +198,20 @@ class AskQuestionHandler:
         rules = await self.agent_rate.count(question.asked_by, question.conversation_id, agent_id=agent_id)
         try:
             try:
-                return await self.turns.open(question)
+                return await self._in_order(question)
             except QuotaPeriodMissing:
                 await self.quotas.open_periods(question.asked_by.tenant)
-                return await self.turns.open(question)
+                return await self._in_order(question)
         except Exception:
             await self.agent_rate.give_back(rules)
             raise
+
+    async def _in_order(self, question: Question) -> OpenedTurn:
+        """Open the turn with a message that sorts after all of its conversation, whichever replica's clock is ahead."""
+        try:
+            return await self.turns.open(question)
+        except ConversationIsAhead as ahead:
+            return await self.turns.open(replace(question, message_id=id_after(ahead.last_message_id)))
 
     async def _asked_before(self, question: Question) -> TurnRecord | None:
         caller, key = question.asked_by, question.idempotency_key
@@ -229,4 +243,4 @@ class AskQuestionHandler:
                 continue
             return (await self.turns.get(caller, before.id)).outcome
 
-        return AskedTurn(before.id, before.conversation_id, events, outcome, repeated=True)
+        return AskedTurn(before.id, before.conversation_id, before.started_at, events, outcome, repeated=True)

@@ -11,6 +11,7 @@ from domains.conversational_ai.model.agent_template import DEFAULT_TEMPLATE, tem
 from domains.conversational_ai.model.languages import Language
 from domains.conversational_ai.ports.agent_reading import AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from shared_kernel.clock import Clock
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
@@ -36,6 +37,7 @@ class CreateAgentHandler:
     transactions: AgentsAndKnowledgeTransactions
     quotas: Quotas
     models: OfferedModels
+    schemas: AnswerSchemas
     clock: Clock
 
     async def __call__(self, command: CreateAgent) -> AgentRow:
@@ -50,6 +52,8 @@ class CreateAgentHandler:
         template = template_named(command.template_slug)
         chosen = cast("AgentChanges", {**template.settings_in(languages[0]), **command.settings})
         settings = AgentSettings(model=self.models.default).changed(chosen)
+        if settings.response_format is not None:
+            self.schemas.must_be_schema(settings.response_format)
         async with self.transactions(command.requested_by) as tx:
             slug = command.slug
             if slug is None:

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from contracts.billing.commands import Quotas
 from contracts.billing.metrics import Metric
-from domains.conversational_ai.model.knowledge_source import storage_cause
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.use_cases.source_storage import give_back_storage
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
 
@@ -38,10 +38,4 @@ class DeleteKnowledgeSourceHandler:
             source = await tx.sources.get(command.knowledge_base_id, command.source_id)
             source.delete(at=at)
             await self.quotas.give_back(tx.unit, metric=Metric.DOCUMENTS, quantity=1, cause_id=source.id, at=at)
-            await self.quotas.give_back(
-                tx.unit,
-                metric=Metric.STORAGE_GB,
-                quantity=source.size_bytes,
-                cause_id=storage_cause(source.id, source.content_version),
-                at=at,
-            )
+            await give_back_storage(self.quotas, tx.unit, source, at=at)

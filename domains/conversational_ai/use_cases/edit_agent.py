@@ -6,6 +6,7 @@ from uuid import UUID
 from domains.conversational_ai.model.agent import AgentChanges, OfferedModels
 from domains.conversational_ai.ports.agent_reading import AgentRow
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
 
@@ -29,6 +30,7 @@ class EditAgentHandler:
 
     transactions: AgentsAndKnowledgeTransactions
     models: OfferedModels
+    schemas: AnswerSchemas
     clock: Clock
 
     async def __call__(self, command: EditAgent) -> AgentRow:
@@ -36,6 +38,8 @@ class EditAgentHandler:
 
         Raises `NotFound`, `Conflict` for another version, `SlugTaken`, `InvalidInput` naming the fields.
         """
+        if (answer_format := command.settings.get("response_format")) is not None:
+            self.schemas.must_be_schema(answer_format)
         async with self.transactions(command.requested_by) as tx:
             agent = await tx.agents.get(command.agent_id)
             agent.must_be_at(command.expected_version)

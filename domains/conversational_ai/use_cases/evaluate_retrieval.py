@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domains.conversational_ai.model.knowledge_source import KnowledgeSource, TextContent, passages_of
 from domains.conversational_ai.model.languages import KnowledgeLanguage
-from domains.conversational_ai.model.passage import Passage
+from domains.conversational_ai.model.passage import Passage, PlacedPassage, placed
 from domains.conversational_ai.model.retrieval_quality import LAST_RANK, RetrievalQuality
 from domains.conversational_ai.ports.knowledge_reading import FoundPassage
 from domains.conversational_ai.ports.passage_index import PassageIndex
@@ -81,6 +81,7 @@ class EvaluateRetrieval:
         organization, base = new_id(), new_id()
         reading = _KeptPassages(questions.language)
         sources: dict[UUID, str] = {}
+        passages: list[PlacedPassage] = []
         for name, text in questions.texts.items():
             source = KnowledgeSource.add(
                 new_id(),
@@ -92,9 +93,9 @@ class EvaluateRetrieval:
                 at=self.clock.now(),
             )
             sources[source.id] = name
-            reading.kept.update((passage.id, passage) for passage in passages_of(source, content.chunks(), new_id))
+            passages += placed(passages_of(source, content.chunks(), new_id))
         await self.index.prepare()
-        passages = list(reading.kept.values())
+        reading.kept.update((each.passage.id, each.passage) for each in passages)
         for start in range(0, len(passages), BATCH):
             await self.index.upsert(organization, await self.vectors.of_passages(passages[start : start + BATCH]))
         retrieval = RetrievePassages(self.vectors, self.index, reading)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domains.conversational_ai.model.document import DocumentText
-from domains.conversational_ai.model.knowledge_source import FileContent
+from domains.conversational_ai.model.knowledge_source import KeptContent
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading
 from domains.conversational_ai.ports.object_store import ObjectStore, SourceObjects, whole
 from shared_kernel.errors import Conflict, FieldError, InvalidInput, NotFound
@@ -14,7 +14,7 @@ MOST_CHARACTERS = 100_000
 
 
 class NotReadYet(Conflict):
-    """The file waits to be read, or could not be."""
+    """The file or page waits to be read, or could not be."""
 
     code = "source_not_read"
     title = "The text of this file is not there: it waits to be read, or could not be"
@@ -52,7 +52,7 @@ class GetSourceContentHandler:
     async def __call__(self, query: GetSourceContent) -> SourceExcerpt:
         """Return at most 100,000 characters of the text that passages are found in, else of the one that waits to be.
 
-        Raises `NotFound`, `InvalidInput`, and `NotReadYet` for a file that has no text.
+        Raises `NotFound`, `InvalidInput`, and `NotReadYet` for a file or page that has no text.
         """
         if not 0 <= query.start <= query.end:
             raise InvalidInput(FieldError("start", "out_of_range", "must be between 0 and end"))
@@ -64,7 +64,7 @@ class GetSourceContentHandler:
 
     async def _document(self, query: GetSourceContent) -> DocumentText:
         content = await self.reading.content(query.requested_by, query.knowledge_base_id, query.source_id)
-        if not isinstance(content, FileContent):
+        if not isinstance(content, KeptContent):
             return DocumentText.of_markdown(content.text)
         kept = SourceObjects(query.requested_by.tenant, query.knowledge_base_id, query.source_id)
         try:

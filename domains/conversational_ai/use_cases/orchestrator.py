@@ -5,14 +5,16 @@ It alone holds the port of the generative model. No transaction is open while it
 
 import asyncio
 import hashlib
+import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from uuid import UUID
 
 from contracts.billing.errors import ReservationNotOpen
+from domains.conversational_ai.model.answer_format import AnswerFormat, AnswerFormatViolated
 from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
 from domains.conversational_ai.model.context import packed
 from domains.conversational_ai.model.language import language_of
@@ -30,6 +32,7 @@ from domains.conversational_ai.model.turn import (
     TurnState,
     TurnTookTooLong,
 )
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from domains.conversational_ai.ports.generative_model import (
     AnswerBegun,
     AnswerDelta,
@@ -50,12 +53,15 @@ from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.clock import Clock
 from shared_kernel.errors import LuneoError, Unavailable
-from shared_kernel.identifiers import new_id
+from shared_kernel.identifiers import id_after
 
 _HISTORY_TOKENS = 3_000
 _CONTEXT_TOKENS = 4_000
 _RETRY_SECONDS = 0.25
 _RETRY_SECONDS_MAXIMUM = 5.0
+_NOT_AS_AGREED = "Your answer has not the form that was asked for."
+_NOTHING = TokenUsage()
+_Teller = Callable[[str, Mapping[str, object]], None]
 _WHOLE = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})
 _DEFECT = Failure("internal_error", "Something went wrong on our side", "The turn could not be finished", retryable=True)
 
@@ -75,11 +81,12 @@ class TurnControl:
 
 @dataclass(slots=True)
 class _Progress:
-    """What is known of the answer so far."""
+    """What is known of the answer so far; `spent` is what an attempt before took."""
 
     parts: list[str] = field(default_factory=list)
     begun: AnswerBegun | None = None
     finished: AnswerFinished | None = None
+    spent: TokenUsage = _NOTHING
     passages: Sequence[CitablePassage] = ()
     steps: dict[str, float] = field(default_factory=dict)
     request: ModelRequest | None = None
@@ -104,6 +111,7 @@ class Orchestrator:
     retrieval: Retrieval
     model: GenerativeModel
     tokenizer: Tokenizer
+    schemas: AnswerSchemas
     observer: TurnObserver
     clock: Clock
     turn_seconds: float
@@ -152,7 +160,10 @@ class Orchestrator:
             request = self._compose(turn, progress.passages, language)
             progress.request = request
         with self._step("generate", progress):
-            await self._generate(request, stream, progress)
+            if request.answer_format is None:
+                await self._generate(request, stream.send, progress)
+            else:
+                await self._generate_formed(request, request.answer_format, stream, progress)
 
     async def _retrieve(self, turn: OpenedTurn) -> Sequence[CitablePassage]:
         if not turn.agent.knowledge_base_ids:
@@ -183,7 +194,7 @@ class Orchestrator:
             guidance=wishes.guidance.strip(),
             continuation=tuple(_message(past) for past in wishes.continuation),
             stop=wishes.stop,
-            answer_format=wishes.answer_format,
+            answer_format=None if wishes.plain_text else wishes.answer_format or turn.agent.answer_format,
             tools=wishes.tools,
             tool_choice=wishes.tool_choice,
             parallel_tool_calls=wishes.parallel_tool_calls,
@@ -191,24 +202,53 @@ class Orchestrator:
             question=turn.question.content,
             passages=tuple(ReferencePassage(p.number, without_marks(p.text), p.title, p.score, p.locator.heading, None) for p in passages),
             language=language,
-            temperature=turn.agent.temperature if wishes.temperature is None else wishes.temperature,
+            temperature=_given(wishes.temperature, turn.agent.temperature),
             max_tokens=min(turn.agent.max_tokens, wishes.max_tokens or turn.agent.max_tokens),
             fallback=_fallback(turn, language),
             end_user=_pseudonym(turn.question.asked_by.tenant, wishes.end_user) if wishes.end_user else None,
             fallbacks=() if turn.question.asked_by.sandbox else turn.agent.fallback_models,
-            top_p=turn.agent.top_p,
-            frequency_penalty=turn.agent.frequency_penalty,
-            presence_penalty=turn.agent.presence_penalty,
+            top_p=_given(wishes.top_p, turn.agent.top_p),
+            frequency_penalty=_given(wishes.frequency_penalty, turn.agent.frequency_penalty),
+            presence_penalty=_given(wishes.presence_penalty, turn.agent.presence_penalty),
         )
 
-    async def _generate(self, request: ModelRequest, stream: TurnStream, progress: _Progress) -> None:
+    async def _generate_formed(self, request: ModelRequest, form: AnswerFormat, stream: TurnStream, progress: _Progress) -> None:
+        """Generate an answer of the form, and once more when the first has it not; nothing of it is told before it has.
+
+        Calls of functions are no answer yet: they have no form. Raises `AnswerFormatViolated`.
+        """
+        await self._generate(request, _held_back, progress)
+        if not progress.tool_calls and (faults := self.schemas.faults(form, progress.text)):
+            await self._generate_again(_to_be_put_right(request, form, progress.text, faults), progress)
+            if not progress.tool_calls and (faults := self.schemas.faults(form, progress.text)):
+                raise AnswerFormatViolated(" ".join(faults))
+        if text := progress.text:
+            stream.send("answer.delta", {"text": text})
+
+    async def _generate_again(self, request: ModelRequest, progress: _Progress) -> None:
+        """Generate another answer in the place of one that has not the form; the tokens of both count.
+
+        When nothing comes of it the first answer stays what there is: it was paid.
+        """
+        first = progress.parts, progress.begun, progress.finished, progress.request
+        by = progress.finished or progress.begun
+        progress.spent = self._usage(progress, by.model if by else request.model)
+        progress.parts, progress.begun, progress.finished, progress.request = [], None, None, request
+        try:
+            await self._generate(request, _held_back, progress)
+        finally:
+            if not progress.text.strip() and not progress.tool_calls:
+                progress.parts, progress.begun, progress.finished, progress.request = first
+                progress.spent = _NOTHING
+
+    async def _generate(self, request: ModelRequest, tell: _Teller, progress: _Progress) -> None:
         with self.observer.generation(request.model, max_tokens=request.max_tokens) as ended:
             async with aclosing(self.model.stream(request)) as answer:
                 async for event in answer:
                     if isinstance(event, AnswerDelta):
                         text = _storable(event.text)
                         progress.parts.append(text)
-                        stream.send("answer.delta", {"text": text})
+                        tell("answer.delta", {"text": text})
                     elif isinstance(event, AnswerBegun):
                         progress.begun = event
                     else:
@@ -314,21 +354,32 @@ class Orchestrator:
             return None
         finished = progress.finished
         by = finished or progress.begun or AnswerBegun(_model(turn), "")
-        if finished is not None:
-            tokens_in, tokens_out, estimated = finished.tokens_in, finished.tokens_out, finished.estimated
-        else:
-            tokens_in, tokens_out, estimated = self.tokenizer.count(_prompt(progress.request)), self.tokenizer.count(text), True
-        price = self.model.price(by.model)
         return Answer(
-            message_id=new_id(),
+            message_id=id_after(turn.question.message_id),
             content=text,
-            citations=cite(text, progress.passages),
-            usage=TokenUsage(tokens_in, tokens_out, estimated, price.cost_micros(tokens_in, tokens_out), price.currency),
+            citations=cite(_read(text, progress.request), progress.passages),
+            usage=self._usage(progress, by.model),
             model=by.model,
             provider=by.provider,
             complete=state is TurnState.COMPLETED and (finished is None or finished.finish_reason in _WHOLE),
             finish_reason=finished.finish_reason.value if finished else None,
             tool_calls=progress.tool_calls,
+        )
+
+    def _usage(self, progress: _Progress, model: str) -> TokenUsage:
+        """Return what the answer of `model` took, with the attempt before."""
+        finished, spent = progress.finished, progress.spent
+        if finished is not None:
+            tokens_in, tokens_out, estimated = finished.tokens_in, finished.tokens_out, finished.estimated
+        else:
+            tokens_in, tokens_out, estimated = self.tokenizer.count(_prompt(progress.request)), self.tokenizer.count(progress.text), True
+        price = self.model.price(model)
+        return TokenUsage(
+            spent.tokens_in + tokens_in,
+            spent.tokens_out + tokens_out,
+            spent.estimated or estimated,
+            spent.cost_micros + price.cost_micros(tokens_in, tokens_out),
+            price.currency,
         )
 
     def _step(self, name: str, progress: _Progress) -> "_Step":
@@ -369,9 +420,46 @@ def _prompt(request: ModelRequest | None) -> str:
     )
 
 
+def _read(text: str, request: ModelRequest | None) -> str:
+    """Return what people read of an answer, which is where it cites: of JSON the texts inside, since a list `[1]` is no mark."""
+    if request is None or request.answer_format is None:
+        return text
+    try:
+        return "\n".join(_texts(json.loads(text)))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
 def _model(turn: OpenedTurn) -> str:
     """Return the model to ask: a sandbox key never spends money."""
     return "local" if turn.question.asked_by.sandbox else turn.agent.model
+
+
+def _held_back(_name: str, _fields: Mapping[str, object]) -> None:
+    """Tell nobody yet."""
+
+
+def _to_be_put_right(request: ModelRequest, form: AnswerFormat, answer: str, faults: Sequence[str]) -> ModelRequest:
+    """Return the request that shows the model its answer, and says what is wrong with it."""
+    wanted = "one JSON object" if form.schema is None else f"one JSON object that fits this JSON Schema: {json.dumps(form.schema)}"
+    told = " ".join((_NOT_AS_AGREED, *faults, f"Answer again with nothing but {wanted}"))
+    shown = (ChatMessage(Role.ASSISTANT, answer), ChatMessage(Role.USER, told))
+    return replace(request, continuation=(*request.continuation, *shown))
+
+
+def _given(wished: float | None, agents: float | None) -> float | None:
+    return agents if wished is None else wished
 
 
 def _storable(text: str) -> str:

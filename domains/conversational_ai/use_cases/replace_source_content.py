@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from contracts.billing.commands import Quotas
-from contracts.billing.metrics import Metric
-from domains.conversational_ai.model.knowledge_source import SourceContent, storage_cause
+from domains.conversational_ai.model.knowledge_source import SourceContent
 from domains.conversational_ai.ports.agents_and_knowledge import AgentsAndKnowledgeTransactions
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeReading, KnowledgeSourceRow
 from domains.conversational_ai.ports.object_store import SourceObjects
+from domains.conversational_ai.use_cases.source_storage import give_back_storage, take_storage
 from domains.conversational_ai.use_cases.store_upload import Upload, UploadStorage
 from shared_kernel.clock import Clock
 from shared_kernel.principal import Principal
@@ -55,21 +55,8 @@ class ReplaceSourceContentHandler:
         at = self.clock.now()
         async with self.transactions(command.requested_by) as tx:
             source = await tx.sources.get(command.knowledge_base_id, command.source_id)
-            await self.quotas.give_back(
-                tx.unit,
-                metric=Metric.STORAGE_GB,
-                quantity=source.size_bytes,
-                cause_id=storage_cause(source.id, source.content_version),
-                at=at,
-            )
+            await give_back_storage(self.quotas, tx.unit, source, at=at)
             source.replace(content, at=at)
             await tx.sources.replace(source, content)
-            await self.quotas.take(
-                tx.unit,
-                metric=Metric.STORAGE_GB,
-                quantity=source.size_bytes,
-                cause="knowledge_source",
-                cause_id=storage_cause(source.id, source.content_version),
-                at=at,
-            )
+            await take_storage(self.quotas, tx.unit, source, at=at)
         return KnowledgeSourceRow.of(source)

@@ -37,9 +37,9 @@ class UploadStorage:
         No more than the plan's `upload_mb` is read, and nothing when its sender announces more. Raises `QuotaExceeded`, `EmptyFile`,
         `EncryptedFile`, `UnsupportedFile`; nothing is kept then.
         """
-        allowed = await self._allowed(kept.organization_id)
+        allowed = await self.most_bytes(kept.organization_id)
         if allowed is not None and (upload.announced_bytes or 0) > allowed:
-            raise _too_large(allowed)
+            raise file_too_large(allowed)
         inspection = FileInspection()
 
         async def seen() -> AsyncIterator[bytes]:
@@ -47,28 +47,30 @@ class UploadStorage:
             async for piece in upload.content:
                 size += len(piece)
                 if allowed is not None and size > allowed:
-                    raise _too_large(allowed)
+                    raise file_too_large(allowed)
                 inspection.see(piece)
                 yield piece
 
         upload_id = new_id()
-        size = await self.objects.put(kept.original(upload_id), seen())
+        size = await self.objects.put(kept.original(upload_id), seen(), saved_as=upload.name)
         try:
             return FileContent(upload_id=upload_id, name=upload.name, format=inspection.format(upload.name), size_bytes=size)
         except BaseException:
             await self.forget(kept, upload_id)
             raise
 
+    async def most_bytes(self, organization_id: UUID) -> int | None:
+        """Return how large a file the organisation's plan allows; `None` is any size."""
+        limit = (await self.entitlements.of(organization_id)).limits[Metric.UPLOAD_MB]
+        return None if limit is None else limit * BYTES_PER_MEGABYTE
+
     async def forget(self, kept: SourceObjects, upload_id: UUID) -> None:
         """Delete a file that was kept and is not wanted after all."""
         await self.objects.delete_below(kept.upload(upload_id))
 
-    async def _allowed(self, organization_id: UUID) -> int | None:
-        limit = (await self.entitlements.of(organization_id)).limits[Metric.UPLOAD_MB]
-        return None if limit is None else limit * BYTES_PER_MEGABYTE
 
-
-def _too_large(allowed: int) -> QuotaExceeded:
+def file_too_large(allowed: int) -> QuotaExceeded:
+    """Return the refusal of a file of more than `allowed` bytes."""
     limit = allowed // BYTES_PER_MEGABYTE
     return QuotaExceeded(
         f"The plan's limit of {limit} MB for one file is exceeded", metric=Metric.UPLOAD_MB.value, limit=limit, resets_at=None

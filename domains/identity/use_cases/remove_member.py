@@ -12,9 +12,10 @@ from shared_kernel.principal import Principal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveMember:
-    """End a membership, one's own too."""
+    """End a membership, one's own too. With `expected_version` only if nobody saved since that version was read."""
 
     member_id: UUID
+    expected_version: int | None = None
     requested_by: Principal
 
 
@@ -29,11 +30,12 @@ class RemoveMemberHandler:
     async def __call__(self, command: RemoveMember) -> None:
         """Remove the member and free the seat; sessions and keys of theirs are refused here from their next request on.
 
-        Raises `NotFound`, `LastOwnerMustStay`, also when two owners leave at once.
+        Raises `NotFound`, `Conflict` for another version, `LastOwnerMustStay`, also when two owners leave at once.
         """
         async with self.transactions(command.requested_by) as tx:
             owners = await tx.memberships.lock_owners()
             member = await tx.memberships.get(command.member_id)
+            member.must_be_at(command.expected_version)
             member.leave(owners=owners)
             await tx.memberships.remove(member)
             await self.quotas.give_back(tx.unit, metric=Metric.TEAM_MEMBERS, quantity=1, cause_id=member.id, at=self.clock.now())

@@ -1,14 +1,12 @@
 """Plans, subscription, quotas and usage."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Annotated
 
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, QueryParameter
+from litestar.params import FromQuery
 from litestar.types import ControllerRouterHandler
 
 from contracts.billing.metrics import Metric, shown
@@ -36,7 +34,7 @@ from domains.billing.use_cases.list_quotas import ListQuotasHandler
 from domains.billing.use_cases.list_usage_events import ListUsageEvents, ListUsageEventsHandler
 from entrypoints.http.paging import page_request
 from entrypoints.http.routing import public, requires
-from entrypoints.http.times import in_utc
+from entrypoints.http.times import FromTime, ToTime, time_of
 from shared_kernel.money import Money
 from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
@@ -108,14 +106,14 @@ async def list_quotas(principal: NamedDependency[Principal], handler: FromDishka
 async def get_usage(
     principal: NamedDependency[Principal],
     handler: FromDishka[GetUsageHandler],
-    start: Annotated[datetime | None, QueryParameter(name="from")] = None,
-    end: Annotated[datetime | None, QueryParameter(name="to")] = None,
+    start: FromTime = None,
+    end: ToTime = None,
 ) -> UsageBody:
     """Show what was used by metric, in the current billing period or between `from` (included) and `to` (excluded).
 
     What turns cost, prompt and answer together, stands with `tokens_out`; the cost of `tokens_in` is `null`: nothing is counted twice.
     """
-    view = await handler(GetUsage(start=in_utc("from", start), end=in_utc("to", end), requested_by=principal))
+    view = await handler(GetUsage(start=time_of("from", start), end=time_of("to", end), requested_by=principal))
     return UsageBody(
         period_start=view.start,
         period_end=view.end,

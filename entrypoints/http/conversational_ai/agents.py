@@ -5,7 +5,7 @@ from uuid import UUID
 
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
-from litestar import Request, Response, delete, get, patch, post, put
+from litestar import Response, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
@@ -23,13 +23,17 @@ from contracts.http.conversational_ai import (
     AttachKnowledgeBody,
     CreateAgentBody,
     EditAgentBody,
+    ResponseFormatBody,
     RetrievalBody,
     RollBackBody,
+    ShownJsonSchemaBody,
+    ShownResponseFormatBody,
     TemplateTextsBody,
 )
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.agent import AgentChanges, AgentSettings, Tone
 from domains.conversational_ai.model.agent_template import DEFAULT_TEMPLATE, TEMPLATES
+from domains.conversational_ai.model.answer_format import FIELD, AnswerFormat
 from domains.conversational_ai.model.languages import Language
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
 from domains.conversational_ai.use_cases.archive_agent import ArchiveAgent, ArchiveAgentHandler
@@ -38,9 +42,10 @@ from domains.conversational_ai.use_cases.create_agent import CreateAgent, Create
 from domains.conversational_ai.use_cases.edit_agent import EditAgent, EditAgentHandler
 from domains.conversational_ai.use_cases.publish_agent import PublishAgent, PublishAgentHandler
 from domains.conversational_ai.use_cases.roll_back_agent import RollBackAgent, RollBackAgentHandler
-from entrypoints.http.etags import etag, expected_version
+from entrypoints.http.etags import IfMatch, etag, expected_version
 from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import requires
+from shared_kernel.errors import FieldError, InvalidInput
 from shared_kernel.pagination import DEFAULT_LIMIT
 from shared_kernel.principal import Principal
 
@@ -137,9 +142,9 @@ async def get_agent(
 async def edit_agent(
     agent_id: FromPath[UUID],
     data: JSONBody[EditAgentBody],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[EditAgentHandler],
+    if_match: IfMatch = None,
 ) -> Response[AgentBody]:
     """Change an agent's draft; what is published stays as it is. `If-Match` guards against overwriting somebody else's change."""
     return _agent(
@@ -150,7 +155,7 @@ async def edit_agent(
                 slug=None if data.slug is UNSET else data.slug,
                 description=None if data.description is UNSET else data.description,
                 settings=_changes(data),
-                expected_version=expected_version(request.headers.get("if-match")),
+                expected_version=expected_version(if_match),
                 requested_by=principal,
             )
         )
@@ -159,21 +164,23 @@ async def edit_agent(
 
 @delete("/agents/{agent_id:uuid}", status_code=204, opt=requires(Permission.AGENTS_DELETE), tags=_TAGS)
 @inject
-async def archive_agent(agent_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[ArchiveAgentHandler]) -> None:
+async def archive_agent(
+    agent_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[ArchiveAgentHandler], if_match: IfMatch = None
+) -> None:
     """Take an agent out of service for good; its conversations stay readable and its place in the plan is free."""
-    await handler(ArchiveAgent(agent_id=agent_id, requested_by=principal))
+    await handler(ArchiveAgent(agent_id=agent_id, expected_version=expected_version(if_match), requested_by=principal))
 
 
 @post("/agents/{agent_id:uuid}/publish", status_code=200, opt=requires(Permission.AGENTS_PUBLISH), tags=_TAGS)
 @inject
 async def publish_agent(
     agent_id: FromPath[UUID],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[PublishAgentHandler],
+    if_match: IfMatch = None,
 ) -> Response[AgentBody]:
     """Make the draft the version that answers. A 422 names every field that is not ready."""
-    expected = expected_version(request.headers.get("if-match"))
+    expected = expected_version(if_match)
     return _agent(await handler(PublishAgent(agent_id=agent_id, expected_version=expected, requested_by=principal)))
 
 
@@ -208,12 +215,12 @@ async def list_versions(
 async def roll_back_agent(
     agent_id: FromPath[UUID],
     data: JSONBody[RollBackBody],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[RollBackAgentHandler],
+    if_match: IfMatch = None,
 ) -> Response[AgentBody]:
     """Let an earlier published version answer again; the draft stays."""
-    expected = expected_version(request.headers.get("if-match"))
+    expected = expected_version(if_match)
     return _agent(await handler(RollBackAgent(agent_id=agent_id, number=data.version, expected_version=expected, requested_by=principal)))
 
 
@@ -222,9 +229,9 @@ async def roll_back_agent(
 async def attach_knowledge(
     agent_id: FromPath[UUID],
     data: JSONBody[AttachKnowledgeBody],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[AttachKnowledgeHandler],
+    if_match: IfMatch = None,
 ) -> Response[AgentBody]:
     """Answer from exactly these knowledge bases, at once and without publishing."""
     return _agent(
@@ -232,7 +239,7 @@ async def attach_knowledge(
             AttachKnowledge(
                 agent_id=agent_id,
                 knowledge_base_ids=tuple(data.knowledge_base_ids),
-                expected_version=expected_version(request.headers.get("if-match")),
+                expected_version=expected_version(if_match),
                 requested_by=principal,
             )
         )
@@ -247,12 +254,30 @@ def _changes(data: AgentChangesBody) -> AgentChanges:
         given["suggested_questions"] = tuple(data.suggested_questions)
     if data.fallback_models is not UNSET:
         given["fallback_models"] = tuple(data.fallback_models)
+    if data.response_format is not UNSET:
+        given["response_format"] = _answer_format(data.response_format)
     if data.tone is not UNSET:
         given["tone"] = Tone(data.tone)
     if data.retrieval is not UNSET:
         chosen = {"retrieval_passages": data.retrieval.passages, "retrieval_cut_off": data.retrieval.cut_off}
         given |= {name: value for name, value in chosen.items() if value is not UNSET}
     return cast("AgentChanges", given)
+
+
+def _answer_format(wanted: ResponseFormatBody) -> AnswerFormat | None:
+    if wanted.type == "text":
+        return None
+    if wanted.json_schema is None:
+        raise InvalidInput(FieldError(FIELD, "missing", "is required for type json_schema"))
+    agreed = wanted.json_schema
+    return AnswerFormat(agreed.schema, agreed.name, agreed.description, agreed.strict)
+
+
+def _shown_format(agreed: AnswerFormat | None) -> ShownResponseFormatBody:
+    if agreed is None:
+        return ShownResponseFormatBody(type="text")
+    schema = ShownJsonSchemaBody(name=agreed.name, schema=dict(agreed.schema or {}), description=agreed.description, strict=agreed.strict)
+    return ShownResponseFormatBody(type="json_schema", json_schema=schema)
 
 
 def _settings(settings: AgentSettings) -> dict[str, Any]:
@@ -262,6 +287,7 @@ def _settings(settings: AgentSettings) -> dict[str, Any]:
         "suggested_questions": list(settings.suggested_questions),
         "fallback_models": list(settings.fallback_models),
         "tone": settings.tone,
+        "response_format": _shown_format(settings.response_format),
         "retrieval": RetrievalBody(passages=settings.retrieval_passages, cut_off=settings.retrieval_cut_off),
     }
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
-from litestar import Request, Response, get, post
+from litestar import Request, Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
@@ -23,6 +23,7 @@ from contracts.http.conversations import (
     LocatorBody,
     MessageBody,
     MessageList,
+    SelectBranchBody,
     StartConversationBody,
     StoredMessageBody,
     ToolCallBody,
@@ -41,6 +42,7 @@ from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuest
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
 from domains.conversational_ai.use_cases.orchestrator import problem_fields
 from domains.conversational_ai.use_cases.regenerate_answer import RegenerateAnswer, RegenerateAnswerHandler
+from domains.conversational_ai.use_cases.select_branch import SelectBranch, SelectBranchHandler
 from domains.conversational_ai.use_cases.start_conversation import StartConversation, StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurn, StopTurnHandler
 from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE, wire
@@ -144,11 +146,29 @@ async def list_messages(  # noqa: PLR0917 - passed by name
             complete=m.complete,
             created_at=m.created_at,
             parent_id=m.parent_id,
+            siblings=list(m.siblings),
             current=m.current,
         )
         for m in page.items
     ]
     return MessageList(items=items, next_cursor=page.next_cursor)
+
+
+@put("/conversations/{conversation_id:uuid}/branch", opt=requires(Permission.CONVERSATIONS_REPLY), tags=_TAGS)
+@inject
+async def select_branch(
+    conversation_id: FromPath[UUID],
+    data: JSONBody[SelectBranchBody],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[SelectBranchHandler],
+    reading: FromDishka[ConversationReading],
+) -> ConversationBody:
+    """Let the conversation go on from the branch of a message, down to where that branch last led; 409 while a turn runs.
+
+    `GET …/messages?branches=true` lists what there is, with the `siblings` of each message.
+    """
+    await handler(SelectBranch(conversation_id=conversation_id, message_id=data.message_id, requested_by=principal))
+    return _conversation(await reading.conversation(principal, conversation_id))
 
 
 @post(
@@ -362,6 +382,7 @@ route_handlers: list[ControllerRouterHandler] = [
     list_conversations,
     get_conversation,
     list_messages,
+    select_branch,
     ask,
     regenerate,
     get_turn,

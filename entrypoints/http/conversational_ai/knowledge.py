@@ -1,7 +1,7 @@
 """Knowledge bases, sources and search."""
 
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from dishka import FromDishka
@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from contracts.http.conversational_ai import (
     AddSourceBody,
+    ContentLinkBody,
     CreateKnowledgeBaseBody,
     EditKnowledgeBaseBody,
     FoundPassageBody,
@@ -31,8 +32,10 @@ from contracts.http.conversational_ai import (
 )
 from contracts.http.conversations import LocatorBody
 from contracts.identity.permissions import Permission
-from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, TextContent
+from domains.conversational_ai.model.attachment_name import attachment
+from domains.conversational_ai.model.knowledge_source import Pair, QuestionsContent, SourceContent, TextContent, WebPageContent
 from domains.conversational_ai.model.languages import KnowledgeLanguage
+from domains.conversational_ai.model.web_address import WebAddress
 from domains.conversational_ai.ports.knowledge_reading import KnowledgeBaseRow, KnowledgeReading, KnowledgeSourceRow
 from domains.conversational_ai.use_cases.add_file_source import AddFileSource, AddFileSourceHandler
 from domains.conversational_ai.use_cases.add_knowledge_source import AddKnowledgeSource, AddKnowledgeSourceHandler
@@ -40,20 +43,24 @@ from domains.conversational_ai.use_cases.create_knowledge_base import CreateKnow
 from domains.conversational_ai.use_cases.delete_knowledge_base import DeleteKnowledgeBase, DeleteKnowledgeBaseHandler
 from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKnowledgeSource, DeleteKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.edit_knowledge_base import EditKnowledgeBase, EditKnowledgeBaseHandler
+from domains.conversational_ai.use_cases.get_download import GetDownloadHandler
 from domains.conversational_ai.use_cases.get_source_content import GetSourceContent, GetSourceContentHandler
-from domains.conversational_ai.use_cases.get_source_file import GetSourceFile, GetSourceFileHandler
+from domains.conversational_ai.use_cases.make_content_link import MakeContentLink, MakeContentLinkHandler
 from domains.conversational_ai.use_cases.rename_knowledge_source import RenameKnowledgeSource, RenameKnowledgeSourceHandler
 from domains.conversational_ai.use_cases.replace_source_content import ReplaceSourceContent, ReplaceSourceContentHandler
 from domains.conversational_ai.use_cases.search_knowledge import SearchKnowledge, SearchKnowledgeHandler
 from domains.conversational_ai.use_cases.store_upload import Upload
-from entrypoints.http.etags import etag, expected_version
+from entrypoints.http.etags import IfMatch, etag, expected_version
 from entrypoints.http.paging import page_request
-from entrypoints.http.routing import requires
+from entrypoints.http.routing import ALSO_ANSWERS, public, requires
 from entrypoints.http.uploads import UPLOAD, UploadForm, is_form
 from shared_kernel.errors import FieldError, InvalidInput
+from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 
 _TAGS = ["Knowledge"]
+_DOWNLOADED = "application/octet-stream"
+DOWNLOADS = "/downloads"
 
 
 @post("/knowledge-bases", status_code=201, opt=requires(Permission.KNOWLEDGE_MANAGE), tags=_TAGS)
@@ -98,10 +105,10 @@ async def get_knowledge_base(
 async def edit_knowledge_base(  # noqa: PLR0917 - Litestar calls it by name
     knowledge_base_id: FromPath[UUID],
     data: JSONBody[EditKnowledgeBaseBody],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[EditKnowledgeBaseHandler],
     reading: FromDishka[KnowledgeReading],
+    if_match: IfMatch = None,
 ) -> Response[KnowledgeBaseBody]:
     """Change a knowledge base. `If-Match` guards against overwriting somebody else's change."""
     await handler(
@@ -110,7 +117,7 @@ async def edit_knowledge_base(  # noqa: PLR0917 - Litestar calls it by name
             name=None if data.name is UNSET else data.name,
             description=None if data.description is UNSET else data.description,
             language=None if data.language is UNSET else KnowledgeLanguage(data.language),
-            expected_version=expected_version(request.headers.get("if-match")),
+            expected_version=expected_version(if_match),
             requested_by=principal,
         )
     )
@@ -120,10 +127,14 @@ async def edit_knowledge_base(  # noqa: PLR0917 - Litestar calls it by name
 @delete("/knowledge-bases/{knowledge_base_id:uuid}", status_code=204, opt=requires(Permission.KNOWLEDGE_MANAGE), tags=_TAGS)
 @inject
 async def delete_knowledge_base(
-    knowledge_base_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[DeleteKnowledgeBaseHandler]
+    knowledge_base_id: FromPath[UUID],
+    principal: NamedDependency[Principal],
+    handler: FromDishka[DeleteKnowledgeBaseHandler],
+    if_match: IfMatch = None,
 ) -> None:
     """Delete a knowledge base with its sources: nothing of it is found from now on."""
-    await handler(DeleteKnowledgeBase(knowledge_base_id=knowledge_base_id, requested_by=principal))
+    expected = expected_version(if_match)
+    await handler(DeleteKnowledgeBase(knowledge_base_id=knowledge_base_id, expected_version=expected, requested_by=principal))
 
 
 @post(
@@ -141,7 +152,10 @@ async def add_source(  # noqa: PLR0917 - Litestar calls it by name
     file_handler: FromDishka[AddFileSourceHandler],
     data: JSONBody[AddSourceBody | None] = None,
 ) -> KnowledgeSourceBody:
-    """Store a source: a text or pairs as JSON, or a file as a form. It is indexed in the background and searched once it is ready."""
+    """Store a source: a text, pairs or a page's address as JSON, or a file as a form.
+
+    It is fetched and indexed in the background, and searched once it is ready.
+    """
     if is_form(request.headers.get("content-type")):
         form = UploadForm(request)
         command = AddFileSource(
@@ -150,12 +164,13 @@ async def add_source(  # noqa: PLR0917 - Litestar calls it by name
         return _source(await file_handler(command))
     if data is None:
         raise _no_body()
+    content = _content(data)
     return _source(
         await handler(
             AddKnowledgeSource(
                 knowledge_base_id=knowledge_base_id,
-                name=data.name,
-                content=_content(data),
+                name=_name(data, content),
+                content=content,
                 language=None if data.language is UNSET else KnowledgeLanguage(data.language),
                 requested_by=principal,
             )
@@ -219,7 +234,10 @@ async def replace_source_content(  # noqa: PLR0917 - Litestar calls it by name
     handler: FromDishka[ReplaceSourceContentHandler],
     data: JSONBody[ReplaceContentBody | None] = None,
 ) -> KnowledgeSourceBody:
-    """Replace what a source says, by a text or pairs as JSON or a file as a form. What it said is found until the new is indexed."""
+    """Replace what a source says, by a text, pairs or a page's address as JSON, or a file as a form.
+
+    What it said is found until the new is indexed. A page is fetched again by its own address.
+    """
     content: SourceContent | Upload
     if is_form(request.headers.get("content-type")):
         content = await UploadForm(request).upload()
@@ -234,7 +252,11 @@ async def replace_source_content(  # noqa: PLR0917 - Litestar calls it by name
     )
 
 
-@get("/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content", opt=requires(Permission.KNOWLEDGE_VIEW), tags=_TAGS)
+@get(
+    "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content",
+    opt={**requires(Permission.KNOWLEDGE_VIEW), ALSO_ANSWERS: ("409",)},  # while it is read for the first time
+    tags=_TAGS,
+)
 @inject
 async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
     knowledge_base_id: FromPath[UUID],
@@ -251,23 +273,42 @@ async def get_source_content(  # noqa: PLR0917 - Litestar calls it by name
     return SourceContentBody(text=found.text, start=found.start, end=found.end, length=found.length, page=found.page)
 
 
-@get("/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/file", opt=requires(Permission.KNOWLEDGE_VIEW), tags=_TAGS)
+@post(
+    "/knowledge-bases/{knowledge_base_id:uuid}/sources/{source_id:uuid}/content-links",
+    status_code=201,
+    opt=requires(Permission.KNOWLEDGE_VIEW),
+    tags=_TAGS,
+)
 @inject
-async def get_source_file(
+async def make_content_link(
     knowledge_base_id: FromPath[UUID],
     source_id: FromPath[UUID],
     principal: NamedDependency[Principal],
-    handler: FromDishka[GetSourceFileHandler],
-) -> Stream:
-    """Return a source as a file to keep: the one that was uploaded, byte for byte; a text, or questions and answers, as Markdown."""
-    file = await handler(GetSourceFile(knowledge_base_id=knowledge_base_id, source_id=source_id, requested_by=principal))
+    handler: FromDishka[MakeContentLinkHandler],
+) -> ContentLinkBody:
+    """Make a link at which the source's file, page or text can be saved for a while without a credential."""
+    made = await handler(MakeContentLink(knowledge_base_id=knowledge_base_id, source_id=source_id, requested_by=principal))
+    return ContentLinkBody(url=made.url, expires_at=made.expires_at)
+
+
+@get(
+    DOWNLOADS + "/{token:str}",
+    opt={**public("the address itself is the credential: signed, of one file, for minutes"), ALSO_ANSWERS: ("410",)},
+    tags=_TAGS,
+    media_type=_DOWNLOADED,
+)
+@inject
+async def download(token: FromPath[str], handler: FromDishka[GetDownloadHandler]) -> Stream:
+    """Save what a link leads to. A link that has ended is answered with 410 `link_expired`, one that is none with 404."""
+    opened = await handler(token)
     headers = {
-        # never shown in the browser as a page of ours, whatever it holds (RFC 6266, with the name of RFC 8187)
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
-        "Content-Length": str(file.size_bytes),
-        "Cache-Control": "no-store",
+        "content-disposition": attachment(opened.name),
+        "content-length": str(opened.size_bytes),
+        "content-security-policy": "default-src 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+        "cache-control": "private, no-store",
     }
-    return Stream(file.content, media_type="application/octet-stream", headers=headers)
+    return Stream(opened.content, media_type=_DOWNLOADED, headers=headers)
 
 
 @delete(
@@ -312,30 +353,50 @@ async def search_knowledge(
     )
 
 
+_CONTENT_OF_TYPE = {"text": "content", "qa": "pairs", "web_page": "url"}
+
+
 def _content(data: AddSourceBody) -> SourceContent:
-    """Return the content that `type` asks for. Raises `InvalidInput` when it is missing, or the other one is there too."""
-    if data.type == "text":
-        if data.pairs is not UNSET:
-            raise _misplaced("pairs", data.type)
-        if data.content is UNSET:
-            raise _missing("content", data.type)
-        return TextContent(data.content)
-    if data.content is not UNSET:
-        raise _misplaced("content", data.type)
-    if data.pairs is UNSET:
-        raise _missing("pairs", data.type)
-    return QuestionsContent(tuple(Pair(p.question, p.answer) for p in data.pairs))
+    """Return the content that `type` asks for. Raises `InvalidInput` when it is missing, or another is there too."""
+    wanted = _CONTENT_OF_TYPE[data.type]
+    given = _given(data)
+    for field in given:
+        if field != wanted:
+            raise InvalidInput(FieldError(field, "unexpected", f"does not belong to type {data.type}"))
+    if not given:
+        raise _missing(wanted, data.type)
+    return given[wanted]()
+
+
+def _name(data: AddSourceBody, content: SourceContent) -> str:
+    if data.name is not UNSET:
+        return data.name
+    if isinstance(content, WebPageContent):
+        return content.address.name
+    raise _missing("name", data.type)
 
 
 def _replacement(data: ReplaceContentBody) -> SourceContent:
-    """Return the content that is there. Raises `InvalidInput` for none or both."""
-    if data.content is not UNSET and data.pairs is not UNSET:
-        raise InvalidInput(FieldError("pairs", "unexpected", "does not go with content"))
-    if data.content is not UNSET:
-        return TextContent(data.content)
-    if data.pairs is UNSET:
-        raise InvalidInput(FieldError("content", "missing", "is required, or pairs"))
-    return QuestionsContent(tuple(Pair(p.question, p.answer) for p in data.pairs))
+    """Return the content that is there. Raises `InvalidInput` for none or several."""
+    given = _given(data)
+    if len(given) > 1:
+        first, second, *_ = given
+        raise InvalidInput(FieldError(second, "unexpected", f"does not go with {first}"))
+    for content in given.values():
+        return content()
+    raise InvalidInput(FieldError("content", "missing", "is required, or pairs, or url"))
+
+
+def _given(data: AddSourceBody | ReplaceContentBody) -> dict[str, Callable[[], SourceContent]]:
+    """Return what makes the content of each field that is there."""
+    found: dict[str, Callable[[], SourceContent]] = {}
+    if (text := data.content) is not UNSET:
+        found["content"] = lambda: TextContent(text)
+    if (pairs := data.pairs) is not UNSET:
+        found["pairs"] = lambda: QuestionsContent(tuple(Pair(p.question, p.answer) for p in pairs))
+    if (url := data.url) is not UNSET:
+        found["url"] = lambda: WebPageContent(new_id(), WebAddress.parse(url))
+    return found
 
 
 def _no_body() -> InvalidInput:
@@ -344,10 +405,6 @@ def _no_body() -> InvalidInput:
 
 def _missing(field: str, kind: str) -> InvalidInput:
     return InvalidInput(FieldError(field, "missing", f"is required for type {kind}"))
-
-
-def _misplaced(field: str, kind: str) -> InvalidInput:
-    return InvalidInput(FieldError(field, "unexpected", f"does not belong to type {kind}"))
 
 
 def _base_body(row: KnowledgeBaseRow) -> KnowledgeBaseBody:
@@ -383,6 +440,7 @@ def _source(row: KnowledgeSourceRow) -> KnowledgeSourceBody:
         passages=row.passages,
         passages_indexed=row.passages_indexed,
         size_bytes=row.size_bytes,
+        url=row.url,
         created_at=row.created_at,
         updated_at=row.updated_at,
         indexed_at=row.indexed_at,
@@ -401,7 +459,8 @@ route_handlers: list[ControllerRouterHandler] = [
     rename_source,
     replace_source_content,
     get_source_content,
-    get_source_file,
+    make_content_link,
+    download,
     delete_source,
     search_knowledge,
 ]

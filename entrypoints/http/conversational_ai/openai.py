@@ -39,9 +39,12 @@ from contracts.http.openai import (
 )
 from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
-from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolCall, ToolChoice
+from domains.conversational_ai.model.agent import SAMPLING
+from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.tool_call import Tool, ToolCall, ToolChoice
 from domains.conversational_ai.model.turn import Answer, Failure, OneOff, PastMessage, Wishes
 from domains.conversational_ai.ports.agent_reading import AgentReading, AgentRow
+from domains.conversational_ai.ports.answer_schemas import AnswerSchemas
 from domains.conversational_ai.ports.conversations import ConversationReading
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
@@ -51,14 +54,12 @@ from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of, request_digest
 from entrypoints.http.openai_errors import openai_error
 from entrypoints.http.problems import TYPE_BASE
 from entrypoints.http.routing import requires
-from shared_kernel.clock import Clock
 from shared_kernel.errors import FieldError, InvalidInput, NotFound
 from shared_kernel.principal import Principal
 
 _TAGS = ["OpenAI-compatible"]
 _ACCESS = requires(Permission.CONVERSATIONS_REPLY)
 _MAXIMUM_GUIDANCE = 20_000
-_MAXIMUM_TEMPERATURE = 2.0
 _MAXIMUM_USER = 512
 _MAXIMUM_STOPS, _MAXIMUM_STOP = 4, 200
 _MAXIMUM_TOOLS, _MAXIMUM_TOOLS_BYTES = 128, 100_000
@@ -98,7 +99,7 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
     agents: FromDishka[AgentReading],
     conversations: FromDishka[ConversationReading],
     handler: FromDishka[AskQuestionHandler],
-    clock: FromDishka[Clock],
+    schemas: FromDishka[AnswerSchemas],
 ) -> Response[Any]:
     """Ask an agent as OpenAI's clients ask a model: whole, or as chunks with `stream`.
 
@@ -106,6 +107,8 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
     """
     history, question, continuation = _messages(data.messages)
     wishes = replace(_wishes(data), continuation=continuation)
+    if wishes.answer_format is not None:
+        schemas.must_be_schema(wishes.answer_format)
     agent = await _agent(agents, principal, data.model)
     if data.conversation_id is not None:
         if data.tools or continuation:
@@ -113,7 +116,7 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
         conversation = await conversations.conversation(principal, data.conversation_id)
         if conversation.agent_id != agent.id:
             raise InvalidInput(FieldError("conversation_id", "invalid", "is a conversation with another agent"))
-    key, created = key_of(request.headers), clock.now()
+    key = key_of(request.headers)
     asked = await handler(
         AskQuestion(
             conversation_id=data.conversation_id,
@@ -126,7 +129,7 @@ async def create_chat_completion(  # noqa: PLR0917 - Litestar calls it by name
         )
     )
     headers = {"Luneo-Turn": str(asked.turn_id), **({"Idempotent-Replayed": "true"} if asked.repeated else {})}
-    told = _Completion(data, asked, created)
+    told = _Completion(data, asked)
     if not data.stream:
         return Response(told.whole(await answer_of(asked, headers)), headers=headers, media_type="application/json")
     begun = await _begun(asked.events, headers)
@@ -137,8 +140,11 @@ def _wishes(data: ChatCompletionRequest) -> Wishes:
     """Return what the caller wants of the answer. Raises `InvalidInput`."""
     if data.n is not None and data.n != 1:
         raise InvalidInput(FieldError("n", "unsupported_value", "an agent gives one answer: leave n out, or say 1"))
-    if data.temperature is not None and not 0 <= data.temperature <= _MAXIMUM_TEMPERATURE:
-        raise InvalidInput(FieldError("temperature", "invalid", "must be between 0 and 2"))
+    if data.logprobs or data.top_logprobs:
+        raise InvalidInput(FieldError("logprobs", "unsupported_value", "an agent tells no log probabilities: leave logprobs out"))
+    for field, (least, most) in SAMPLING.items():
+        if (value := getattr(data, field)) is not None and not least <= value <= most:
+            raise InvalidInput(FieldError(field, "invalid", f"must be between {least} and {most}"))
     for field in ("max_tokens", "max_completion_tokens"):
         if (limit := getattr(data, field)) is not None and limit < 1:
             raise InvalidInput(FieldError(field, "invalid", "must be at least 1"))
@@ -150,10 +156,14 @@ def _wishes(data: ChatCompletionRequest) -> Wishes:
     return Wishes(
         guidance=guidance,
         temperature=data.temperature,
+        top_p=data.top_p,
+        frequency_penalty=data.frequency_penalty,
+        presence_penalty=data.presence_penalty,
         max_tokens=data.max_completion_tokens or data.max_tokens,
         end_user=data.user or None,
         stop=_stop(data.stop),
         answer_format=_answer_format(data.response_format),
+        plain_text=data.response_format is not None and data.response_format.type == "text",
         tools=_tools(data.tools or ()),
         tool_choice=_tool_choice(data),
         parallel_tool_calls=data.parallel_tool_calls if data.tools else None,
@@ -175,7 +185,7 @@ def _answer_format(asked: ResponseFormat | None) -> AnswerFormat | None:
     wanted = asked.json_schema
     if wanted is None:
         raise InvalidInput(FieldError("response_format.json_schema", "missing", "is required for type json_schema"))
-    return AnswerFormat(wanted.schema, _named(wanted.name, "response_format.json_schema.name"), wanted.description, wanted.strict)
+    return AnswerFormat(wanted.schema, wanted.name, wanted.description, wanted.strict)
 
 
 def _tools(offered: Sequence[OfferedTool]) -> tuple[Tool, ...]:
@@ -300,9 +310,9 @@ _ENCODE = msgspec.json.Encoder().encode
 class _Completion:
     """One completion, whole or in chunks."""
 
-    def __init__(self, data: ChatCompletionRequest, asked: AskedTurn, created: datetime) -> None:
+    def __init__(self, data: ChatCompletionRequest, asked: AskedTurn) -> None:
         self.id = f"chatcmpl-{asked.turn_id}"
-        self.created = _seconds(created)
+        self.created = _seconds(asked.asked_at)
         self.model = data.model
         self._turn_id = asked.turn_id
         self._conversation_id: UUID | None = data.conversation_id

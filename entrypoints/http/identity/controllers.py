@@ -55,8 +55,8 @@ from domains.identity.use_cases.revoke_api_key import RevokeApiKey, RevokeApiKey
 from domains.identity.use_cases.switch_organization import SwitchOrganization, SwitchOrganizationHandler
 from domains.identity.use_cases.update_organization import UpdateOrganization, UpdateOrganizationHandler
 from domains.identity.use_cases.verify_email import VerifyEmail, VerifyEmailHandler
-from entrypoints.http.etags import etag, expected_version
-from entrypoints.http.idempotency import KEY_OF_A_PERSON, OWN_IDEMPOTENCY
+from entrypoints.http.etags import IfMatch, etag, expected_version
+from entrypoints.http.idempotency import KEY_OF_A_PERSON, NO_IDEMPOTENCY
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.paging import page_of, page_request
 from entrypoints.http.routing import public, requires, signed_in
@@ -269,14 +269,14 @@ async def get_organization(principal: NamedDependency[Principal], reading: FromD
 @inject
 async def update_organization(
     data: JSONBody[UpdateOrganizationBody],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[UpdateOrganizationHandler],
     reading: FromDishka[IdentityReading],
+    if_match: IfMatch = None,
 ) -> Response[OrganizationBody]:
     """Change name or language of the organisation acted for. `If-Match` guards against overwriting somebody else's change."""
     locale = None if data.locale is None else Locale(data.locale)
-    expected = expected_version(request.headers.get("if-match"))
+    expected = expected_version(if_match)
     await handler(UpdateOrganization(name=data.name, locale=locale, expected_version=expected, requested_by=principal))
     return _organization(await reading.organization(principal))
 
@@ -285,7 +285,7 @@ async def update_organization(
     "/organizations/{organization_id:uuid}/switch",
     status_code=200,
     # its answer holds tokens, and the session that it ends cannot ask twice: not kept under a key
-    opt={**signed_in("among one's own organisations", when_suspended=True), OWN_IDEMPOTENCY: True},
+    opt={**signed_in("among one's own organisations", when_suspended=True), NO_IDEMPOTENCY: True},
     tags=_ORGANIZATIONS,
 )
 @inject
@@ -326,25 +326,27 @@ async def get_member(
 async def change_member(  # noqa: PLR0917 - Litestar passes every argument by name
     member_id: FromPath[UUID],
     data: JSONBody[ChangeMemberBody],
-    request: Request[Principal, Any, Any],
     principal: NamedDependency[Principal],
     handler: FromDishka[ChangeMemberRoleHandler],
     reading: FromDishka[IdentityReading],
+    if_match: IfMatch = None,
 ) -> Response[MemberBody]:
     """Give a member another role, from their next request on. 409 `last_owner_must_stay` for the last owner.
 
     `If-Match` guards against overwriting somebody else's change.
     """
-    expected = expected_version(request.headers.get("if-match"))
+    expected = expected_version(if_match)
     await handler(ChangeMemberRole(member_id=member_id, role=data.role, expected_version=expected, requested_by=principal))
     return _one_member(await reading.member(principal, member_id))
 
 
 @delete("/members/{member_id:uuid}", opt=requires(Permission.TEAM_REMOVE), tags=_ORGANIZATIONS)
 @inject
-async def remove_member(member_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[RemoveMemberHandler]) -> None:
+async def remove_member(
+    member_id: FromPath[UUID], principal: NamedDependency[Principal], handler: FromDishka[RemoveMemberHandler], if_match: IfMatch = None
+) -> None:
     """Remove a member. 409 `last_owner_must_stay` for the last owner."""
-    await handler(RemoveMember(member_id=member_id, requested_by=principal))
+    await handler(RemoveMember(member_id=member_id, expected_version=expected_version(if_match), requested_by=principal))
 
 
 @get("/api-keys", opt=requires(Permission.SETTINGS_MANAGE), tags=_API_KEYS)

@@ -1,5 +1,6 @@
 """Every format, and everything that can be wrong with a file, through the process that reads it."""
 
+import contextlib
 import os
 
 import pytest
@@ -54,6 +55,50 @@ async def test_what_a_document_says_is_read_under_its_heading(content: bytes) ->
 async def test_the_pages_of_a_pdf_are_kept() -> None:
     document = await read(files.pdf())
     assert [(c.locator.page, c.locator.heading) for c in chunks_of_document(document)] == [(1, "Prices"), (2, "Hours")]
+
+
+async def test_the_slides_of_a_presentation_are_its_pages() -> None:
+    document = await read(files.pptx())
+    assert [(c.locator.page, c.locator.heading) for c in chunks_of_document(document)] == [(1, "Prices"), (2, "Hours")]
+    assert document.text == "## Prices\n\nThe Pro plan costs 49 euros.\n\n## Hours\n\nWe open at nine."
+
+
+async def of_the_web(page: str) -> DocumentText:
+    return await SubprocessDocumentParsing(ParsingLimits()).parse(pieces(page.encode()), FileFormat.WEB_PAGE)
+
+
+async def test_of_a_web_page_the_main_text_is_read_under_its_headings() -> None:
+    document = await of_the_web(
+        "<html><head><title>Prices – Shop</title><meta charset=koi8-r><meta property=og:title content='Nos prix d’été'></head><body>"
+        "<nav><ul><li><a href=/>Home</a></li><li><a href=/about>About us</a></li></ul></nav>"
+        "<main><article><h1>Prices</h1><p>Le forfait Pro coûte 49 € par mois. On peut le résilier à tout moment, sans raison.</p>"
+        "<h2>Free plan</h2><p>The free plan costs nothing, for ever. It has one agent and ten documents.</p>"
+        "<table><tr><th>Plan</th><th>Price</th></tr><tr><td>Pro</td><td>49</td></tr></table></article></main>"
+        "<script>alert(1)</script><footer>Imprint. All rights reserved.</footer></body></html>"
+    )
+    assert document.title == "Nos prix d’été"
+    assert "coûte 49 €" in document.text
+    assert BlockKind.TABLE in {b.kind for b in document.blocks}
+    [free] = [c for c in chunks_of_document(document) if "for ever" in c.text]
+    assert free.locator.heading == "Free plan"
+    assert not [word for word in ("About us", "Imprint", "alert") if word in document.text]
+
+
+async def test_a_web_page_without_a_main_part_is_read_whole() -> None:
+    assert "We open at nine." in (await of_the_web("<div>We open at nine.</div>")).text
+    assert "Hi." in (await of_the_web("<p>Hi.</p>")).text
+
+
+@pytest.mark.parametrize("page", ["<html><body></body></html>", "<script>x()</script>", "<div id=app></div><noscript></noscript>"])
+async def test_a_web_page_that_scripts_would_fill_is_empty(page: str) -> None:
+    with pytest.raises(EmptyFile):
+        await of_the_web(page)
+
+
+async def test_a_hostile_web_page_ends_within_its_limits() -> None:
+    for page in ("<div>" * 200_000 + "deep", "<p>word" * 300_000, "<a href=x>" * 100_000, "<table><tr>" + "<td>x" * 200_000):
+        with contextlib.suppress(UnreadableFile):
+            await SubprocessDocumentParsing(ParsingLimits(seconds=3)).parse(pieces(page.encode()), FileFormat.WEB_PAGE)
 
 
 @pytest.mark.parametrize("content", [files.docx(), files.xlsx(), files.HTML], ids=["docx", "xlsx", "html"])

@@ -8,7 +8,12 @@ import pytest
 from adapters.postgres.billing.quota_ledger import PostgresQuotaLedger
 from adapters.postgres.billing.readers import PostgresBillingReader
 from adapters.postgres.billing.transactions import PostgresBillingTransactions
-from adapters.postgres.conversational_ai.readers import PostgresAgentReading, PostgresKnowledgeReading, PostgresOutdatedSources
+from adapters.postgres.conversational_ai.readers import (
+    PostgresAgentReading,
+    PostgresKnowledgeReading,
+    PostgresNamedUploads,
+    PostgresOutdatedSources,
+)
 from adapters.postgres.conversational_ai.transactions import PostgresAgentsAndKnowledgeTransactions
 from adapters.postgres.database import Database
 from adapters.postgres.governance.appending import PostgresAuditTrail
@@ -90,6 +95,7 @@ async def postgres_house(database_url: str, database: Database) -> AsyncIterator
         agents=PostgresAgentReading(database),
         knowledge=PostgresKnowledgeReading(database),
         outdated=PostgresOutdatedSources(platform),
+        uploads=PostgresNamedUploads(database),
         index=InMemoryPassageIndex(),
         open_account=open_account,
         used=used,

@@ -13,7 +13,16 @@ from domains.conversational_ai.use_cases.delete_knowledge_source import DeleteKn
 from domains.conversational_ai.use_cases.edit_agent import EditAgent
 from shared_kernel.errors import Conflict, NotFound
 from shared_kernel.principal import Principal
-from tests.port_contracts.knowledge_contract import AgentsContract, DocumentsContract, KnowledgeContract, KnowledgeHouse
+from tests.port_contracts.knowledge_contract import (
+    AgentsContract,
+    DocumentsContract,
+    KnowledgeContract,
+    KnowledgeHouse,
+    LinksContract,
+    ScanningContract,
+    SweepContract,
+    WebPagesContract,
+)
 
 TABLES = ("agents", "agent_versions", "knowledge_bases", "agent_knowledge_bases", "knowledge_sources", "source_contents", "passages")
 
@@ -25,6 +34,18 @@ class TestKnowledge(KnowledgeContract): ...
 
 
 class TestDocuments(DocumentsContract): ...
+
+
+class TestWebPages(WebPagesContract): ...
+
+
+class TestLinks(LinksContract): ...
+
+
+class TestSweep(SweepContract): ...
+
+
+class TestScanning(ScanningContract): ...
 
 
 async def rows_of(database: Database, principal: Principal) -> dict[str, int]:

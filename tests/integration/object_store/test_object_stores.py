@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ async def test_files_are_this_users_alone_and_nothing_unfinished_stays(tmp_path:
     assert [path.name for path in files] == ["b"]
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
     assert stat.S_IMODE((folder / ".unfinished").stat().st_mode) == 0o700
+
+
+async def test_what_a_killed_process_left_unfinished_is_discarded_when_it_is_old(tmp_path: Path) -> None:
+    folder = tmp_path / "objects"
+    store = FolderObjectStore(folder)
+    await store.put(ObjectKey(new_id(), "a"), pieces(b"x"))
+    (folder / "note.txt").write_text("not ours")
+    unfinished = folder / ".unfinished" / "cut-off"
+    unfinished.write_bytes(b"x")
+    now = datetime.now(UTC)
+    assert [key async for key in store.older(now - timedelta(days=1))] == []
+    assert unfinished.exists()
+    assert len([key async for key in store.older(now + timedelta(days=1))]) == 1
+    assert not unfinished.exists()
+    assert (folder / "note.txt").exists()
+
+
+async def test_a_folder_that_is_not_there_yet_holds_nothing(tmp_path: Path) -> None:
+    assert [key async for key in FolderObjectStore(tmp_path / "none").older(datetime.now(UTC))] == []
 
 
 async def test_a_folder_that_can_not_be_written_is_unavailable(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.postgres.database import Database, tenant
 from adapters.postgres.round_trip import RoundTrip, RoundTripConnection, _parsed
+from shared_kernel.errors import Unavailable
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 
@@ -56,6 +57,16 @@ async def test_an_error_leaves_nothing_behind_and_the_connection_usable(database
     assert await database.rows(NOBODY, "select 1 from conversational_ai.turn_runners where id = %s", (runner,)) == []
     for _ in range(2):
         assert await database.rows(NOBODY, "select %s::text as never_prepared", ("x",)) == [{"never_prepared": "x"}]
+
+
+@pytest.mark.parametrize(
+    "state", ["53000", "53100", "53200", "58000", "58030"], ids=["resources", "disk full", "memory", "system", "reading"]
+)
+async def test_a_server_that_lacks_something_is_unavailable(database: Database, state: str) -> None:
+    failing = "do $$ begin raise exception 'could not extend file' using errcode = '" + state + "'; end $$"
+    with pytest.raises(Unavailable):
+        await database.rows(NOBODY, failing)
+    assert await database.rows(NOBODY, "select 1 as one") == [{"one": 1}]
 
 
 async def test_an_error_in_the_block_sends_nothing(database: Database) -> None:

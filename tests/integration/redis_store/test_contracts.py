@@ -65,6 +65,29 @@ class TestRedisRateLimits(_OnValkey, RateLimitsContract):
                 while not (await limits.check(rules)).allowed:  # noqa: ASYNC110 - what is waited for is time
                     await asyncio.sleep(0.02)
 
+    async def test_a_clock_that_was_set_back_holds_nobody_for_longer_than_the_window(self) -> None:
+        async with self.open() as limits, connected(self.server) as connection:
+            organization = new_id()
+            few = rule(10, key=str(organization), window=60)
+            key = connection.tenant_key(organization, "rl", "messages")
+
+            async def refused_before() -> None:
+                seconds, micros = await connection.run(lambda redis: redis.time())
+                an_hour_on = (seconds + 3_600) * 1_000_000 + micros
+                await connection.run(lambda redis: redis.set(key, str(an_hour_on)))
+
+            await refused_before()
+            refused = await limits.check([few])
+            assert (refused.allowed, refused.retry_after, refused.reset_seconds) == (False, 6, 60)
+            await refused_before()
+            assert (await limits.take(few, permits=3, returned=0)).decision.retry_after == 6
+            await refused_before()
+            assert (await limits.take(few, permits=3, returned=2)).granted == 2
+            await refused_before()
+            await limits.give_back([few])
+            assert (await limits.check([few])).allowed
+            assert not (await limits.check([few])).allowed
+
     async def test_no_address_is_kept_in_clear(self) -> None:
         async with self.open() as limits, connected(self.server) as connection:
             await limits.check([rule(key="203.0.113.99", name="by_address"), rule(key=f"{new_id()}:someone@example.org")])

@@ -16,6 +16,7 @@ from tests.fakes.knowledge import (
     InMemoryAgentReading,
     InMemoryAgentsAndKnowledgeTransactions,
     InMemoryKnowledgeReading,
+    InMemoryNamedUploads,
     InMemoryOutdatedSources,
     KnowledgeStore,
 )
@@ -26,7 +27,11 @@ from tests.port_contracts.knowledge_contract import (
     DocumentsContract,
     KnowledgeContract,
     KnowledgeHouse,
+    LinksContract,
     MovableClock,
+    ScanningContract,
+    SweepContract,
+    WebPagesContract,
 )
 
 
@@ -60,6 +65,7 @@ def house() -> KnowledgeHouse:
         agents=InMemoryAgentReading(store),
         knowledge=InMemoryKnowledgeReading(store),
         outdated=InMemoryOutdatedSources(store),
+        uploads=InMemoryNamedUploads(store),
         index=InMemoryPassageIndex(),
         open_account=open_account,
         used=used,
@@ -76,6 +82,18 @@ class TestKnowledge(KnowledgeContract): ...
 
 
 class TestDocuments(DocumentsContract): ...
+
+
+class TestWebPages(WebPagesContract): ...
+
+
+class TestLinks(LinksContract): ...
+
+
+class TestSweep(SweepContract): ...
+
+
+class TestScanning(ScanningContract): ...
 
 
 def test_all_pairs_of_one_source_together_have_a_limit() -> None:

@@ -530,14 +530,35 @@ class TestDatabaseAway:
         assert await house.books() == (0, 0)
 
 
+class TestClocksOfReplicas:
+    async def test_messages_stay_in_order_whichever_replica_is_ahead(self) -> None:
+        house = await TurnHouse.make(["Nine."], ["Free."], ["Nine!"])
+        first = await house.replica().ask(house.message("How much?"))
+        await answered(first)
+        kept = house.kept.conversations[house.conversation_id].messages
+        for message, hours in zip(kept, (1, 2), strict=True):  # as if a replica two hours ahead had answered
+            message.id = UUID(int=message.id.int + (hours * 3_600_000 << 80))
+        question_id = kept[0].id
+        kept[1].parent_id = question_id
+        replica = house.replica()
+        await answered(await replica.ask(house.message("And free?")))
+        assert [m.content for m in sorted(kept, key=lambda m: m.id)] == ["How much?", "Nine.", "And free?", "Free."]
+        assert house.model.requests[-1].messages[-1].content == "Nine."
+        await answered(await replica.ask(replace(house.message("How much, please?"), edit_of=question_id)))
+        shown = [m.content for m in sorted(kept, key=lambda m: m.id) if m.shown]
+        assert shown == ["How much, please?", "Nine!"]
+
+
 class TestAskedAgain:
     async def test_the_same_message_id_and_content_is_the_same_turn(self) -> None:
         house = await TurnHouse.make(["Nine."])
         replica = house.replica()
         first = await replica.ask(house.message(client_message_id="m-1"))
         before = await answered(first)
+        house.clock.at += timedelta(seconds=9)
         second = await replica.ask(house.message(client_message_id="m-1"))
         assert (second.turn_id, second.repeated, first.repeated) == (first.turn_id, True, False)
+        assert second.asked_at == first.asked_at == house.clock.at - timedelta(seconds=9)
         assert [e.data for e in await answered(second)] == [e.data for e in before]
         assert (len(house.model.requests), await house.books()) == (1, (1, 0))
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from adapters.json_schema.answer_schemas import JsonSchemaAnswerSchemas
 from domains.conversational_ai.model.turn import AnsweringAgent, TurnRecord
 from domains.conversational_ai.ports.generative_model import GenerativeModel
 from domains.conversational_ai.ports.retrieval import Retrieval
@@ -115,6 +116,7 @@ class TurnHouse:
             retrieval or self.retrieval,
             model or self.model,
             WordTokenizer(),
+            JsonSchemaAnswerSchemas(),
             self.observer,
             self.clock,
             self.turn_seconds,

@@ -1,8 +1,7 @@
-"""Organisations take turns at the one thread that embeds questions."""
+"""Organisations take turns at the places where questions are embedded."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 
@@ -12,16 +11,20 @@ from shared_kernel.identifiers import new_id
 OURS, THEIRS = new_id(), new_id()
 
 
+async def fails() -> float:
+    return 1 / 0
+
+
 class Bench:
-    """A busy thread, and what it did since."""
+    """A busy place, and what was done there since."""
 
     def __init__(self, turns: FairTurns) -> None:
         self.turns = turns
         self.done: list[str] = []
-        self.free = threading.Event()
+        self.free = asyncio.Event()
 
-    def work(self, name: str) -> Callable[[], str]:
-        def run() -> str:
+    def work(self, name: str) -> Callable[[], Coroutine[None, None, str]]:
+        async def run() -> str:
             self.done.append(name)
             return name
 
@@ -30,8 +33,8 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    bench = Bench(FairTurns("bench"))
-    holding = asyncio.create_task(bench.turns.run(OURS, lambda: bench.free.wait(5)))
+    bench = Bench(FairTurns())
+    holding = asyncio.create_task(bench.turns.run(OURS, bench.free.wait))
     await asyncio.sleep(0)
     yield bench
     bench.free.set()
@@ -63,7 +66,7 @@ async def test_what_nobody_waits_for_any_more_is_not_done(bench: Bench) -> None:
 
 
 async def test_an_error_is_its_callers_alone(bench: Bench) -> None:
-    broken = asyncio.create_task(bench.turns.run(OURS, lambda: 1 // 0))
+    broken = asyncio.create_task(bench.turns.run(OURS, fails))
     whole = asyncio.create_task(bench.turns.run(THEIRS, bench.work("whole")))
     await asyncio.sleep(0)
     bench.free.set()
@@ -73,7 +76,7 @@ async def test_an_error_is_its_callers_alone(bench: Bench) -> None:
 
 
 async def test_whoever_left_while_it_ran_does_not_hold_up_the_next(bench: Bench) -> None:
-    left = asyncio.create_task(bench.turns.run(THEIRS, lambda: 1 // 0))
+    left = asyncio.create_task(bench.turns.run(THEIRS, fails))
     bench.free.set()
     while not left.done():
         await asyncio.sleep(0)
@@ -91,3 +94,15 @@ async def test_closing_cancels_what_waits(bench: Bench) -> None:
         await waiting
     await closing
     assert bench.done == []
+
+
+async def test_so_many_run_at_once_as_there_are_places() -> None:
+    turns, bench = FairTurns(places=2), Bench(FairTurns())
+    held = [asyncio.create_task(turns.run(OURS, bench.free.wait)) for _ in range(2)]
+    third = asyncio.create_task(turns.run(THEIRS, bench.work("third")))
+    await asyncio.sleep(0)
+    assert bench.done == []
+    bench.free.set()
+    await asyncio.gather(*held, third)
+    await turns.aclose()
+    assert bench.done == ["third"]

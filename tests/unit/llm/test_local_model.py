@@ -7,7 +7,8 @@ import pytest
 from adapters.llm.local import LocalModel
 from adapters.llm.passages import units
 from adapters.llm.tokens import Utf8Tokenizer
-from domains.conversational_ai.model.tool_call import AnswerFormat, Tool, ToolChoice
+from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.tool_call import Tool, ToolChoice
 from domains.conversational_ai.ports.generative_model import AnswerFinished, ChatMessage, FinishReason, ModelCannot, ReferencePassage, Role
 from tests.port_contracts.generative_model import answer_of, request_for
 

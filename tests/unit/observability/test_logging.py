@@ -6,8 +6,10 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -230,3 +232,16 @@ def test_deep_structures_end(output: io.StringIO) -> None:
     assert "[redacted]" in output.getvalue()
     assert redact(None, "info", {"a": 1}) == {"a": 1}
     assert not is_sensitive_key("")
+
+
+@pytest.mark.usefixtures("output")
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical", "exception"])
+def test_a_line_that_cannot_be_written_fails_nobody(level: str) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        configure_logging(level="debug", pretty=False, stream=full)
+        getattr(structlog.get_logger("luneo.test"), level)("happened")
+        with pytest.raises(OSError, match="No space left"):
+            full.flush()  # it was really tried
+        configure_logging(stream=io.StringIO())
+        with suppress(OSError):
+            full.close()

@@ -1,7 +1,8 @@
 """What every context stands on."""
 
+import time
 from datetime import UTC
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared_kernel.clock import SystemClock
 from shared_kernel.errors import FieldError, InvalidInput, PermissionDenied
-from shared_kernel.identifiers import new_id
+from shared_kernel.identifiers import id_after, new_id
 from shared_kernel.money import Money
 from shared_kernel.pagination import PageRequest
 from shared_kernel.principal import Origin, Principal, PrincipalKind
@@ -70,3 +71,16 @@ def test_a_principal_may_do_what_it_holds_and_nothing_else() -> None:
 def test_invalid_input_names_every_field() -> None:
     error = InvalidInput(FieldError("name", "empty", "is required"), FieldError("slug", "taken", "is taken"))
     assert error.detail == "name: is required; slug: is taken"
+
+
+@given(
+    milliseconds=st.integers(0, 2**48 - 2),
+    random=st.one_of(st.integers(0, 2**73 - 1), st.sampled_from([0, 2**62 - 1, 2**62, 2**73 - 1, 2**74 - 1])),
+)
+def test_an_id_made_after_another_sorts_after_it_whatever_clock_made_it(milliseconds: int, random: int) -> None:
+    earlier = UUID(int=milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (2**62 - 1))
+    later = id_after(earlier)
+    assert later > earlier
+    assert (later.version, later.variant) == (7, RFC_4122)
+    if milliseconds > time.time_ns() // 1_000_000 + 60_000:
+        assert (later.int >> 80) - milliseconds in {0, 1}, "it is close to it"

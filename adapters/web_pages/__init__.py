@@ -1,0 +1,1 @@
+"""Pages of the web, fetched without reaching anything that is not public."""

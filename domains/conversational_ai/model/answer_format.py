@@ -1,0 +1,153 @@
+"""The form that an answer may be asked to have: one JSON object, of a schema if one is given.
+
+Source: the OpenAI API reference, "Structured outputs"; JSON Schema, draft 2020-12. Schemas come from tenants and are tried on what a model
+writes, in the process that serves others: their size bounds the work. A reference therefore leads to a place in the same schema and never
+round in a circle, and the draft's other ways to point, and to look twice, are refused.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from domains.conversational_ai.model.text import problem_with, refuse
+from shared_kernel.errors import FieldError, Unavailable
+
+FIELD = "response_format.json_schema"
+MAXIMUM_SCHEMA_BYTES = 20_000
+MAXIMUM_SCHEMA_DEPTH = 32
+MAXIMUM_SCHEMA_PARTS = 5_000
+_DESCRIPTION_LENGTH = 2_000
+_NAME_LENGTH = 64
+_UNSUPPORTED = frozenset(
+    {
+        "$anchor",
+        "$dynamicAnchor",
+        "$dynamicRef",
+        "$id",
+        "$recursiveRef",
+        "$vocabulary",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    }
+)
+_NAMES_ITS_MEMBERS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependentRequired"})
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFormat:
+    """An answer that is one JSON object: any at all, or one of the JSON Schema `schema`, which is called `name`.
+
+    Raises `InvalidInput` for a schema that is too large or deep (20,000 bytes, 32 levels, 5,000 parts where references are followed), that
+    describes no object, or that points elsewhere or in a circle; and for a name that is none (1–64 letters, digits, `_` and `-`).
+    """
+
+    schema: Mapping[str, object] | None = None
+    name: str = ""
+    description: str | None = None
+    strict: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.schema is None:
+            return
+        refuse(
+            [
+                None if _is_name(self.name) else FieldError(f"{FIELD}.name", "invalid", "must be 1 to 64 letters, digits, _ and -"),
+                problem_with(f"{FIELD}.description", self.description or "", maximum=_DESCRIPTION_LENGTH),
+                _problem_with_schema(self.schema),
+            ]
+        )
+
+
+class AnswerFormatViolated(Unavailable):
+    """The model answered twice, and neither answer had the form that was asked for."""
+
+    code = "answer_format_violated"
+    title = "The model's answer has not the form that was asked for"
+    retryable = True
+
+
+def _is_name(name: str) -> bool:
+    return 1 <= len(name) <= _NAME_LENGTH and name.isascii() and name.replace("_", "a").replace("-", "a").isalnum()
+
+
+def _problem_with_schema(schema: Mapping[str, object]) -> FieldError | None:
+    try:
+        _measure(schema)
+    except _Unfit as unfit:
+        return FieldError(f"{FIELD}.schema", "invalid", str(unfit))
+    return None
+
+
+class _Unfit(Exception):
+    """A schema that can't be used; says why."""
+
+
+def _measure(schema: Mapping[str, object]) -> None:
+    """Raise `_Unfit` for a schema that can't be used."""
+    for text in _texts(schema, 1):
+        if (problem := problem_with("", text, maximum=MAXIMUM_SCHEMA_BYTES)) is not None:
+            raise _Unfit(problem.detail)
+    if len(json.dumps(schema, ensure_ascii=False).encode()) > MAXIMUM_SCHEMA_BYTES:
+        raise _Unfit(f"must have at most {MAXIMUM_SCHEMA_BYTES} bytes")
+    if schema.get("type") != "object":
+        raise _Unfit("must describe an object: give it `type` `object`")
+    if _parts(schema, schema, (), {}) > MAXIMUM_SCHEMA_PARTS:
+        raise _Unfit(f"must have at most {MAXIMUM_SCHEMA_PARTS} parts, where each reference counts as what it leads to")
+
+
+def _texts(node: object, depth: int) -> Iterator[str]:
+    """Yield every text inside, keys too. Raises `_Unfit` where it is too deep."""
+    if depth > MAXIMUM_SCHEMA_DEPTH:
+        raise _Unfit(f"must be at most {MAXIMUM_SCHEMA_DEPTH} levels deep")
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping):
+        for name, value in node.items():
+            yield name
+            yield from _texts(value, depth + 1)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value, depth + 1)
+
+
+def _parts(node: object, root: Mapping[str, object], way: tuple[str, ...], known: dict[str, int], *, named: bool = False) -> int:
+    """Count the parts of a schema where each reference is what it leads to; `way` are the references followed so far.
+
+    `named` says that the keys of `node` are the author's own names, not keywords. Raises `_Unfit`.
+    """
+    if isinstance(node, list):
+        return 1 + sum(_parts(value, root, way, known) for value in node)
+    if not isinstance(node, Mapping):
+        return 1
+    count = 1
+    for name, value in node.items():
+        if named:
+            count += _parts(value, root, way, known)
+        elif name in _UNSUPPORTED:
+            raise _Unfit(f"must not use {name}")
+        elif name == "$ref":
+            count += _parts_behind(value, root, way, known)
+        else:
+            count += _parts(value, root, way, known, named=name in _NAMES_ITS_MEMBERS)
+    return count
+
+
+def _parts_behind(reference: object, root: Mapping[str, object], way: tuple[str, ...], known: dict[str, int]) -> int:
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        raise _Unfit("may refer to places in itself alone, such as #/$defs/address")
+    if reference in way:
+        raise _Unfit(f"must not refer in a circle: {reference}")
+    if reference not in known:
+        known[reference] = _parts(_place(reference, root), root, (*way, reference), known)
+    return known[reference]
+
+
+def _place(reference: str, root: Mapping[str, object]) -> object:
+    """Return what a JSON pointer leads to (RFC 6901)."""
+    found: object = root
+    for step in reference.removeprefix("#/").split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(found, Mapping) or name not in found:
+            raise _Unfit(f"refers to {reference}, which is not there")
+        found = found[name]
+    return found
