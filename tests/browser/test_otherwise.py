@@ -160,3 +160,23 @@ def test_two_tabs_of_one_conversation(chromium: Browser, demo: House) -> None:
         expect(other.locator("#composer-notice")).to_contain_text("The agent is still answering")
         expect(other.get_by_label("Your question")).to_have_value("And me?")
         other.close()
+
+
+def test_a_turn_whose_process_is_killed_says_what_was_kept_and_can_be_tried_again(chromium: Browser, demo: House) -> None:
+    with visiting(chromium, demo, "killed") as visit:
+        page = visit.page
+        visit.sign_in(demo.email, demo.password)
+        visit.offline = True
+        visit.refusals |= {503}
+        ask(visit, LONG)
+        answers = page.locator('[data-role="assistant"]')
+        expect(answers.last.locator(".answer")).not_to_be_empty()
+        demo.kill_api()
+        expect(page.locator("#composer-notice")).to_contain_text("The connection broke")
+        expect(answers.last).to_contain_text("The answer was interrupted", timeout=60_000)
+        expect(answers.last).to_contain_text("Your question is kept, and nothing was charged")
+        visit.inspect("told")
+        page.get_by_role("button", name="Try again").click()
+        answers.last.locator(".citation").first.wait_for()
+        expect(answers).to_have_count(1)
+        expect(page.locator(".bubble")).to_have_count(1)

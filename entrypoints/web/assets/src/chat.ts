@@ -82,7 +82,7 @@ class QuestionView {
     this.element.replaceChildren(
       h("span", { class: "visually-hidden" }, t("chat.you")),
       h("div", { class: "bubble" }, this.content),
-      ...(tools.childElementCount ? [tools] : []),
+      tools, // its place is kept while it is empty: nothing moves when it can be edited
     );
   }
 
@@ -176,7 +176,11 @@ class AnswerView {
     this.tools.replaceChildren();
     // browsers have a clipboard on https and on this machine alone
     if (this.text && "clipboard" in navigator) this.tools.append(tool("copy", t("chat.copy"), (button) => void this.copy(button)));
-    if (replies) this.tools.append(tool("again", t("chat.regenerate"), () => void regenerate(this)));
+    if (replies) {
+      const again = tool("again", t("chat.regenerate"), () => void regenerate(this));
+      again.dataset["again"] = "";
+      this.tools.append(again);
+    }
     this.steps.hidden = false;
     this.steps.replaceChildren(h("summary", {}, t("chat.steps"), icon("down")), h("div", { class: "steps-body" }));
     if (this.steps.open) void this.showSteps();
@@ -189,6 +193,7 @@ class AnswerView {
 
   failed(problem: HTMLElement): void {
     this.ended();
+    if (problem.querySelector("button")) this.tools.querySelector("[data-again]")?.remove(); // the problem offers it already
     this.note.replaceChildren(problem);
   }
 
@@ -271,6 +276,7 @@ async function follow(view: AnswerView, events: AsyncGenerator<TurnEvent>, retry
         view.turn = event.data.turn_id;
         if (stopWanted) stop(view);
         void refreshQuotas(); // what the turn holds in reserve
+        void showRecent();
       } else if (event.name === "retrieval.completed") keepingEnd(() => view.retrieved(event.data.passages));
       else if (event.name === "answer.delta") view.delta(event.data.text);
       else if (event.name === "answer.completed") {

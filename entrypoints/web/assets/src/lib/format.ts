@@ -41,10 +41,14 @@ export function when(text: string): string {
   return new Intl.DateTimeFormat(language, { day: "numeric", month: "short" }).format(at);
 }
 
+/** A day by its date. */
+export function date(text: string): string {
+  return new Intl.DateTimeFormat(language, { day: "numeric", month: "long" }).format(new Date(text));
+}
+
 /** A day to come, in words: its date and how far away it is. */
 export function day(text: string): string {
   const at = new Date(text);
-  const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "long" }).format(at);
   const distance = new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(daysFromToday(at), "day");
-  return t("time.date_and_distance", { date, distance });
+  return t("time.date_and_distance", { date: date(text), distance });
 }

@@ -2,7 +2,7 @@
 
 import { type Schemas, api } from "./api";
 import { bar, h, may, notice } from "./dom";
-import { day } from "./format";
+import { date, day } from "./format";
 import { openPanel } from "./panel";
 import { inWords } from "./problems";
 import { known, quantity, t } from "./texts";
@@ -37,14 +37,14 @@ function stateOf(quota: Quota): "calm" | "near" | "full" {
   return part >= 1 ? "full" : part >= NEAR ? "near" : "calm";
 }
 
-function details(quota: Quota): string {
+function details(quota: Quota, dayInWords: (text: string) => string): string {
   const parts: string[] = [];
   const word = stateOf(quota);
   if (word === "full") parts.push(t("quota.full"));
   if (word === "near") parts.push(t("quota.near"));
   if (quota.reserved) parts.push(t("quota.reserved", { reserved: quantity(quota.reserved) }));
   if (quota.overage) parts.push(t("quota.overage", { overage: quantity(quota.overage) }));
-  if (quota.period_end && quota.limit !== 0) parts.push(t("quota.resets", { day: day(quota.period_end) }));
+  if (quota.period_end && quota.limit !== 0) parts.push(t("quota.resets", { day: dayInWords(quota.period_end) }));
   return parts.join(" · ");
 }
 
@@ -58,7 +58,7 @@ function showMeter(): void {
   const quota = latest.find((one) => one.metric === IN_RAIL);
   if (!meter || !quota) return;
   const line = h("span", { class: "meter-line" }, h("b", {}, labelOf(quota)), h("span", {}, amounts(quota)));
-  meter.replaceChildren(line, barOf(quota) ?? "", h("span", { class: "meter-line quiet" }, details(quota)));
+  meter.replaceChildren(line, barOf(quota) ?? "", h("span", { class: "meter-line quiet" }, details(quota, date)));
   meter.removeAttribute("aria-label");
 }
 
@@ -97,6 +97,6 @@ export async function showUsage(from: HTMLElement): Promise<void> {
 
 function row(quota: Quota): HTMLElement {
   const line = h("div", { class: "meter-line" }, h("b", {}, labelOf(quota)), h("span", {}, amounts(quota)));
-  const more = details(quota);
+  const more = details(quota, day);
   return h("li", { class: "quota" }, line, barOf(quota), more ? h("p", { class: "help" }, more) : null);
 }
