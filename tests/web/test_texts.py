@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from contracts.billing.metrics import CAPACITIES, PERIODIC, Metric
+from domains.conversational_ai.model.knowledge_source import SourceKind, SourceStatus, SourceStep
+from domains.conversational_ai.model.unreadable_file import REASONS as FILE_REASONS
+from domains.conversational_ai.model.unreadable_page import UnreadablePage
 from entrypoints.web.texts import CATALOGUES, TEXTS, Language, preferred
 
 WEB = Path(__file__).resolve().parents[2] / "entrypoints" / "web"
@@ -70,6 +74,16 @@ def test_every_text_is_used_and_every_text_that_is_used_exists() -> None:
     assert not missing
     mentioned = {key for key in ENGLISH if f'"{key}"' in sources or f"'{key}'" in sources}
     assert not set(ENGLISH) - mentioned - made - NAMED
+
+
+def test_every_reason_for_which_a_source_fails_and_every_step_and_metric_has_its_words() -> None:
+    codes = {f"error.{reason.code}" for reason in (*FILE_REASONS, *UnreadablePage.__subclasses__())}
+    assert len(codes) > len(FILE_REASONS)
+    steps = {f"step.{step}" for step in SourceStep}
+    states = {f"source.{status}" for status in SourceStatus}
+    kinds = {f"source.type.{kind}" for kind in SourceKind}
+    metrics = {f"metric.{metric}" for metric in PERIODIC | CAPACITIES | {Metric.UPLOAD_MB}}
+    assert not (codes | steps | states | kinds | metrics) - set(ENGLISH)
 
 
 def test_a_text_has_its_values_and_a_missing_one_is_a_defect() -> None:
