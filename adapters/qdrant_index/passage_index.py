@@ -118,8 +118,12 @@ class QdrantPassageIndex:
         each = [near, worded] if weights else [near]
         candidates = [models.Prefetch(**one, filter=searched, limit=limit) for one in each]
         requests = [models.QueryRequest(**one, prefetch=candidates, limit=len(each) * limit, with_payload=["source_id"]) for one in each]
-        with _failures():
-            dense, *sparse = await client.query_batch_points(self._collection, requests)
+        answers: list[Any] = []
+        with _failures() as failures, failures.ignoring(_NOT_FOUND):  # nothing was ever put into it
+            answers = await client.query_batch_points(self._collection, requests)
+        if not answers:
+            return []
+        dense, *sparse = answers
         by_words = {point.id: point.score for points in sparse for point in points.points}
         return [
             PassageMatch(
@@ -139,7 +143,7 @@ class QdrantPassageIndex:
         if except_version is not None:
             kept = [models.FieldCondition(key="source_version", match=models.MatchValue(value=except_version))]
         doomed = models.Filter(must=[_is("organization_id", organization_id), _is("source_id", source_id)], must_not=kept)
-        with _failures():
+        with _failures() as failures, failures.ignoring(_NOT_FOUND):
             await client.delete(self._collection, models.FilterSelector(filter=doomed), wait=True)
 
     async def remove_knowledge_base(self, organization_id: UUID, knowledge_base_id: UUID) -> None:
@@ -147,15 +151,17 @@ class QdrantPassageIndex:
         client = await self._connected()
         models = _models()
         doomed = models.Filter(must=[_is("organization_id", organization_id), _is("knowledge_base_id", knowledge_base_id)])
-        with _failures():
+        with _failures() as failures, failures.ignoring(_NOT_FOUND):
             await client.delete(self._collection, models.FilterSelector(filter=doomed), wait=True)
 
     async def count(self, organization_id: UUID) -> int:
         """Return how many passages the organisation has."""
         client = await self._connected()
         own = _models().Filter(must=[_is("organization_id", organization_id)])
-        with _failures():
-            return (await client.count(self._collection, count_filter=own, exact=True)).count
+        found = 0
+        with _failures() as failures, failures.ignoring(_NOT_FOUND):
+            found = (await client.count(self._collection, count_filter=own, exact=True)).count
+        return found
 
     async def close(self) -> None:
         """Close the connections. The next call opens new ones."""

@@ -22,6 +22,8 @@ def written(default: Any) -> str:
         return "required"
     if default is None or default == ():
         return "none"
+    if default == "":
+        return "empty"
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     if isinstance(default, bool):

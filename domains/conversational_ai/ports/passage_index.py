@@ -37,8 +37,8 @@ class PassageMatch:
 class PassageIndex(Protocol):
     """An index of passage vectors in which each organisation sees and changes its own passages alone.
 
-    What a call has returned for is kept and found by the next call. Every method raises `Unavailable` when the index does not
-    answer in time.
+    What a call has returned for is kept and found by the next call; an index that was never prepared is empty. Every method raises
+    `Unavailable` when the index does not answer in time.
     """
 
     async def prepare(self) -> None:

@@ -63,15 +63,22 @@ async def test_a_server_that_says_nothing_is_unavailable_after_five_seconds() ->
         await index.close()
 
 
-async def test_a_wrong_key_and_a_missing_collection_are_unavailable(server: VectorProcess) -> None:
-    for index in (
-        QdrantPassageIndex(server.url, "another key", dimension=DIMENSION),
-        QdrantPassageIndex(server.url, None, dimension=DIMENSION),
-        QdrantPassageIndex(server.url, API_KEY, collection="never-made", dimension=DIMENSION),
-    ):
-        with pytest.raises(Unavailable):
-            await index.search(uuid4(), [uuid4()], [1, 0, 0, 0], NO_TERMS, 3)
-        await index.close()
+@pytest.mark.parametrize("key", ["another key", None])
+async def test_a_wrong_key_is_unavailable(server: VectorProcess, key: str | None) -> None:
+    index = QdrantPassageIndex(server.url, key, dimension=DIMENSION)
+    with pytest.raises(Unavailable):
+        await index.search(uuid4(), [uuid4()], [1, 0, 0, 0], NO_TERMS, 3)
+    await index.close()
+
+
+async def test_an_index_that_was_never_prepared_is_empty(server: VectorProcess) -> None:
+    """The first turn of a new installation may come before its first source."""
+    index = QdrantPassageIndex(server.url, API_KEY, collection="never-made", dimension=DIMENSION)
+    assert await index.search(uuid4(), [uuid4()], [1, 0, 0, 0], NO_TERMS, 3) == []
+    assert await index.count(uuid4()) == 0
+    await index.remove_source(uuid4(), uuid4())
+    await index.remove_knowledge_base(uuid4(), uuid4())
+    await index.close()
 
 
 async def test_it_goes_on_after_the_server_was_killed_and_started_again(tmp_path: Path) -> None:
