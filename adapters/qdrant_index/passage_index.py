@@ -158,10 +158,10 @@ class QdrantPassageIndex:
         """Return how many passages the organisation has."""
         client = await self._connected()
         own = _models().Filter(must=[_is("organization_id", organization_id)])
-        found = 0
+        counts: list[int] = []
         with _failures() as failures, failures.ignoring(_NOT_FOUND):
-            found = (await client.count(self._collection, count_filter=own, exact=True)).count
-        return found
+            counts.append((await client.count(self._collection, count_filter=own, exact=True)).count)
+        return sum(counts)
 
     async def close(self) -> None:
         """Close the connections. The next call opens new ones."""

@@ -9,8 +9,8 @@ from uuid import UUID
 from domains.conversational_ai.model.turn import TurnRecord, TurnState
 from domains.conversational_ai.ports.turn_event_log import TERMINAL_EVENTS, LoggedEvent, TurnEventLog, TurnEventsMissing
 from domains.conversational_ai.ports.turns import Turns
-from domains.conversational_ai.use_cases.orchestrator import completed_fields, message_fields, problem_fields, usage_fields
 from domains.conversational_ai.use_cases.running_turns import RunningTurns
+from domains.conversational_ai.use_cases.turn_fields import completed_fields, message_fields, problem_fields, usage_fields
 from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.errors import Unavailable
 from shared_kernel.principal import Principal

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from contracts.billing.errors import ReservationNotOpen
 from domains.conversational_ai.model.answer_format import AnswerFormat, AnswerFormatViolated
-from domains.conversational_ai.model.citation import CitablePassage, Citation, cite, without_marks
+from domains.conversational_ai.model.citation import CitablePassage, cite, without_marks
 from domains.conversational_ai.model.context import packed
 from domains.conversational_ai.model.language import language_of
 from domains.conversational_ai.model.tool_call import ToolCall
@@ -50,6 +50,7 @@ from domains.conversational_ai.ports.retrieval import Retrieval
 from domains.conversational_ai.ports.tokenizer import Tokenizer
 from domains.conversational_ai.ports.turn_observer import TurnObserver
 from domains.conversational_ai.ports.turns import Turns
+from domains.conversational_ai.use_cases.turn_fields import completed_fields, message_fields, passage_fields, problem_fields, usage_fields
 from domains.conversational_ai.use_cases.turn_stream import TurnStream
 from shared_kernel.clock import Clock
 from shared_kernel.errors import LuneoError, Unavailable
@@ -155,7 +156,7 @@ class Orchestrator:
         language = turn.language or language_of(turn.question.content, turn.agent.languages)
         with self._step("retrieve", progress):
             progress.passages = await self._retrieve(turn)
-        stream.send("retrieval.completed", {"passages": [_shown(p) for p in progress.passages]})
+        stream.send("retrieval.completed", {"passages": [passage_fields(p) for p in progress.passages]})
         with self._step("compose", progress):
             request = self._compose(turn, progress.passages, language)
             progress.request = request
@@ -511,59 +512,3 @@ def _told(stream: TurnStream, failure: Failure) -> TurnOutcome:
 
 def _failure(error: LuneoError, *, retryable: bool) -> Failure:
     return Failure(error.code, error.title, error.detail, retryable)
-
-
-def completed_fields(answer: Answer) -> dict[str, object]:
-    """Return what is told of a whole answer."""
-    return {"message": message_fields(answer), "usage": usage_fields(answer.usage), "finish_reason": answer.finish_reason or "stop"}
-
-
-def _shown(passage: CitablePassage) -> dict[str, object]:
-    return {"number": passage.number, "source_id": str(passage.source_id), "title": passage.title, "score": round(passage.score, 4)}
-
-
-def citation_fields(citation: Citation) -> dict[str, object]:
-    """Return a citation as clients see it."""
-    locator = citation.locator
-    place = {"page": locator.page, "heading": locator.heading, "start": locator.start, "end": locator.end}
-    return {
-        "number": citation.number,
-        "source_id": str(citation.source_id),
-        "title": citation.title,
-        "locator": {name: value for name, value in place.items() if value is not None},
-        "quote": citation.quote,
-        "score": citation.score,
-    }
-
-
-def message_fields(answer: Answer) -> dict[str, object]:
-    """Return the stored answer as clients see it; `confidence` is null until there is a calibrated one."""
-    return {
-        "id": str(answer.message_id),
-        "role": "assistant",
-        "content": answer.content,
-        "citations": [citation_fields(c) for c in answer.citations],
-        "confidence": None,
-        "complete": answer.complete,
-        **({"tool_calls": [tool_call_fields(call) for call in answer.tool_calls]} if answer.tool_calls else {}),
-    }
-
-
-def tool_call_fields(call: ToolCall) -> dict[str, object]:
-    """Return a call as clients see it."""
-    return {"id": call.id, "name": call.name, "arguments": call.arguments}
-
-
-def usage_fields(usage: TokenUsage) -> dict[str, object]:
-    """Return what the answer took as clients see it."""
-    return {
-        "tokens_in": usage.tokens_in,
-        "tokens_out": usage.tokens_out,
-        "estimated": usage.estimated,
-        "cost": {"amount": usage.cost, "currency": usage.currency},
-    }
-
-
-def problem_fields(failure: Failure) -> dict[str, object]:
-    """Return a failure as clients see it inside a stream."""
-    return {"code": failure.code, "title": failure.title, "detail": failure.detail, "status": 503, "retryable": failure.retryable}

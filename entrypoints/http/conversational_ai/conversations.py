@@ -40,11 +40,11 @@ from domains.conversational_ai.ports.conversations import ConversationReading, C
 from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
-from domains.conversational_ai.use_cases.orchestrator import problem_fields
 from domains.conversational_ai.use_cases.regenerate_answer import RegenerateAnswer, RegenerateAnswerHandler
 from domains.conversational_ai.use_cases.select_branch import SelectBranch, SelectBranchHandler
 from domains.conversational_ai.use_cases.start_conversation import StartConversation, StartConversationHandler
 from domains.conversational_ai.use_cases.stop_turn import StopTurn, StopTurnHandler
+from domains.conversational_ai.use_cases.turn_fields import problem_fields
 from entrypoints.http.conversational_ai.event_stream import HEADERS, MEDIA_TYPE, wire
 from entrypoints.http.idempotency import OWN_IDEMPOTENCY, key_of, request_digest
 from entrypoints.http.paging import page_request
