@@ -24,6 +24,7 @@ from domains.conversational_ai.model.unreadable_file import (
     TooLongFile,
     UnreadableFile,
 )
+from domains.conversational_ai.model.wrapped_lines import unwrapped
 
 if TYPE_CHECKING:
     import kreuzberg
@@ -180,7 +181,7 @@ def _extracted(content: bytes, file_format: FileFormat, *, mark: str | None = No
 
 
 def _pages(path: Path, limits: ParsingLimits) -> Iterator[tuple[int, str]]:
-    """Yield the pages as Markdown: their lines as they stand there, marked where they are headings."""
+    """Yield the pages as Markdown: their sentences whole again, as a page breaks them at its width, and headings marked."""
     plain = _plain_pages(path, limits)
     try:
         found = _extracted(path.read_bytes(), FileFormat.PDF)
@@ -190,7 +191,8 @@ def _pages(path: Path, limits: ParsingLimits) -> Iterator[tuple[int, str]]:
     formed = {page["page_number"]: page["content"] for page in (found.pages or ()) if page["content"].strip()} if found is not None else {}
     for number, text in enumerate(plain, start=1):
         lines = _storable(formed.get(number, text)).split("\n")
-        yield number, "\n".join(f"{marks[line.strip()]} {line.strip()}" if line.strip() in marks else line for line in lines)
+        formed_lines = [f"{marks[line.strip()]} {line.strip()}" if line.strip() in marks else line for line in lines]
+        yield number, "\n".join(unwrapped(formed_lines))
 
 
 def _plain_pages(path: Path, limits: ParsingLimits) -> list[str]:

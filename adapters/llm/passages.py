@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Final
 
 from adapters.llm.vocabulary import terms
+from domains.conversational_ai.model.wrapped_lines import goes_on
 
 # The second form is for text whose spaces were lost: "depuis 2014.Il est commun".
 _SENTENCE_END: Final = re.compile(
@@ -17,6 +19,7 @@ _ABBREVIATION: Final = re.compile(
 )
 _HEADING: Final = re.compile(r"#{1,6}\s+(.*?)\s*#*$")
 _ITEM: Final = re.compile(r"(?:[-*•–]|\d{1,2}[.)])\s+")
+_ROW: Final = re.compile(r"\|.*\|$")
 _RULE: Final = re.compile(r"[|:\-=*_ ]+$")
 _LABEL: Final = re.compile(r"(?:q|question|a|r|answer|réponse|reponse)\s?[:.]\s+", re.IGNORECASE)
 _LONGEST_LIST: Final = 700
@@ -45,11 +48,6 @@ def _sentences(paragraph: str) -> Iterator[str]:
         yield rest
 
 
-def _goes_on(line: str) -> bool:
-    """Whether a line was wrapped in the middle of a sentence."""
-    return bool(line) and line[-1] not in ".!?…:;|" and "\n" not in line and not line.startswith("#")
-
-
 def _lines(text: str) -> list[str]:
     """Return the text's lines, a sentence that was wrapped over several being one; lists stay with the line that announces them."""
     lines: list[str] = []
@@ -59,25 +57,42 @@ def _lines(text: str) -> list[str]:
         is_item = _ITEM.match(line) is not None
         if is_item and (previous.endswith(":") or "\n" in previous) and len(previous) + len(line) < _LONGEST_LIST:
             lines[-1] = f"{previous}\n{line}"
-        elif line and line[0].islower() and _goes_on(previous):
+        elif "\n" not in previous and goes_on(previous, line):
             lines[-1] = f"{previous} {line}"
         else:
             lines.append(line)
     return lines
 
 
+def _row(cells: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    """Return a row as a line that reads well: each cell under its column's name, where there is one."""
+    named = zip_longest(columns[: len(cells)], cells, fillvalue="")
+    return " · ".join(f"{column}: {cell}" if column else cell for column, cell in named if cell)
+
+
 @lru_cache(maxsize=512)
 def units(text: str) -> tuple[Unit, ...]:
     """Return what can be quoted from a passage, in reading order.
 
-    A line that is a question, or a Markdown heading, is not quoted: it says what the lines below it answer.
+    A line that is a question, or a Markdown heading, is not quoted: it says what the lines below it answer. A row of a table is told with
+    the names of its columns.
     """
     found: list[Unit] = []
+    columns: tuple[str, ...] = ()
     question: int | None = None
     question_terms = heading_terms = frozenset[str]()
-    for number, line in enumerate(_lines(text)):
+    lines = _lines(text)
+    for number, line in enumerate(lines):
         if not line or _RULE.match(line):
             continue
+        if _ROW.match(line):
+            cells = tuple(cell.strip() for cell in line[1:-1].split("|"))
+            if number + 1 < len(lines) and _RULE.match(lines[number + 1]):
+                columns = cells
+            elif row := _row(cells, columns):
+                found.append(Unit(len(found), row, frozenset(terms(row)), question, question_terms, heading_terms, is_fragment=False))
+            continue
+        columns = ()
         if heading := _HEADING.match(line):
             heading_terms, question, question_terms = frozenset(terms(heading[1])), None, frozenset()
             continue

@@ -2,14 +2,19 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from domains.conversational_ai.model.wrapped_lines import goes_on
+
 _MARK = re.compile(r"\[(\d{1,3})\]")
-_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?=\s|$)|\n|$)|[^\n]+", re.UNICODE)
+_SENTENCE = re.compile(r".+?(?:[.!?…]+(?=\s)|$)", re.DOTALL)
 _WORD = re.compile(r"\w+", re.UNICODE)
 _QUOTE_LENGTH = 400
+_SAID = 0.8
+"""A sentence with this part of its words in a claim is said by it."""
+_FEWEST_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,8 @@ class Citation:
 def cite(answer: str, passages: Sequence[CitablePassage]) -> tuple[Citation, ...]:
     """Return one citation per passage whose mark `[n]` stands in `answer`, in the order of first marks.
 
-    The quote is the sentence of the passage that shares most words with what stands before its mark; marks that follow each other stand
-    for the same words. Marks without a passage are ignored.
+    The quote is the sentence of the passage that shares most words with what stands before its mark, with its neighbours that are said
+    there too; marks that follow each other stand for the same words. Marks without a passage are ignored.
     """
     by_number = {p.number: p for p in passages}
     found: dict[int, Citation] = {}
@@ -81,7 +86,7 @@ def without_marks(text: str) -> str:
 
 
 def _citation(passage: CitablePassage, claim: str) -> Citation:
-    start, end = _best_sentence(passage.text, claim)
+    start, end = _best_quote(passage.text, claim)
     base = passage.locator.start
     located = Locator(
         page=passage.locator.page,
@@ -92,23 +97,49 @@ def _citation(passage: CitablePassage, claim: str) -> Citation:
     return Citation(passage.number, passage.source_id, passage.title, located, passage.text[start:end], round(passage.score, 4))
 
 
-def _best_sentence(text: str, claim: str) -> tuple[int, int]:
+def _best_quote(text: str, claim: str) -> tuple[int, int]:
+    """Return where the sentence stands that says most of `claim`, with the sentences around it that are said too."""
     wanted = _words(claim)
-    best, best_share = (0, len(text)), -1.0
-    for match in _SENTENCE.finditer(text):
-        start, end = match.start(), match.end()
-        while start < end and text[start].isspace():
-            start += 1
-        while end > start and text[end - 1].isspace():
-            end -= 1
-        words = _words(text[start:end])
-        if not words:
-            continue
-        share = len(words & wanted) / (len(words) ** 0.5)
-        if share > best_share:
-            best, best_share = (start, end), share
-    start, end = best
+    spans = [(start, end, _words(text[start:end])) for start, end in _sentences(text)]
+    if not spans:
+        return 0, min(len(text), _QUOTE_LENGTH)
+    best = max(range(len(spans)), key=lambda i: len(spans[i][2] & wanted) / (len(spans[i][2]) ** 0.5))
+    first = last = best
+    while last + 1 < len(spans) and _is_said(spans[last + 1][2], wanted) and spans[last + 1][1] - spans[first][0] <= _QUOTE_LENGTH:
+        last += 1
+    while first > 0 and _is_said(spans[first - 1][2], wanted) and spans[last][1] - spans[first - 1][0] <= _QUOTE_LENGTH:
+        first -= 1
+    start, end = spans[first][0], spans[last][1]
     return start, min(end, start + _QUOTE_LENGTH)
+
+
+def _is_said(words: set[str], wanted: set[str]) -> bool:
+    return len(words) >= _FEWEST_WORDS and len(words & wanted) >= _SAID * len(words)
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each sentence of `text` starts and ends; one that was wrapped goes over several lines."""
+    for start, end in _paragraphs(text):
+        for match in _SENTENCE.finditer(text, start, end):
+            said = match[0].strip()
+            if _WORD.search(said):
+                begins = match.start() + len(match[0]) - len(match[0].lstrip())
+                yield begins, begins + len(said)
+
+
+def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
+    begun: int | None = None
+    place = end = 0
+    last = ""
+    for raw in text.split("\n"):
+        line = raw.strip()
+        if begun is None or not goes_on(last, line):
+            if begun is not None:
+                yield begun, end
+            begun = place
+        place, end, last = place + len(raw) + 1, place + len(raw), line
+    if begun is not None:
+        yield begun, end
 
 
 def _words(text: str) -> set[str]:

@@ -57,6 +57,17 @@ async def test_the_pages_of_a_pdf_are_kept() -> None:
     assert [(c.locator.page, c.locator.heading) for c in chunks_of_document(document)] == [(1, "Prices"), (2, "Hours")]
 
 
+async def test_the_sentences_of_a_pdf_are_whole_however_its_page_breaks_them() -> None:
+    said = (
+        "Annulation. Si vous annulez plus de trente jours avant votre arrivée, tout est remboursé, moins 15 euros de frais."
+        " Entre trente et sept jours avant votre arrivée, la moitié de cet acompte vous est rendue sans que vous ayez à dire pourquoi."
+    )
+    document = await read(files.pdf([("Annulation", f"{said}\n- les chiens sont admis\n- les chats aussi\n\nMerci.")]))
+    lines = document.text.split("\n")
+    assert said in lines
+    assert [line for line in lines if line.startswith("-")] == ["- les chiens sont admis", "- les chats aussi"]
+
+
 async def test_the_slides_of_a_presentation_are_its_pages() -> None:
     document = await read(files.pptx())
     assert [(c.locator.page, c.locator.heading) for c in chunks_of_document(document)] == [(1, "Prices"), (2, "Hours")]

@@ -89,3 +89,29 @@ def test_a_mark_without_a_passage_takes_no_words_from_the_next() -> None:
 
 def test_a_sources_own_marks_are_none() -> None:
     assert cite(without_marks("As the other source says [2], [003]."), [passage(n, "One sentence.") for n in (1, 2, 3)]) == ()
+
+
+def quote_of(answer: str, text: str) -> str:
+    (citation,) = cite(answer, [passage(1, text)])
+    return citation.quote
+
+
+def test_a_sentence_that_was_wrapped_is_quoted_whole() -> None:
+    text = "Les chiens sont admis. Un supplément de 4\neuros par nuit et par animal\nest demandé.\nTout départ tardif est facturé."
+    assert quote_of("Un supplément de 4 euros par nuit et par animal est demandé. [1]", text) == (
+        "Un supplément de 4\neuros par nuit et par animal\nest demandé."
+    )
+
+
+def test_sentences_that_follow_each_other_and_are_both_said_are_quoted_together() -> None:
+    text = "Dogs are welcome on a lead. One dog is allowed for each pitch. The pool closes at eight. Dogs pay four euros."
+    assert quote_of("Dogs are welcome on a lead. One dog is allowed for each pitch. [1]", text) == (
+        "Dogs are welcome on a lead. One dog is allowed for each pitch."
+    )
+    assert quote_of("Dogs pay four euros. [1]", text) == "Dogs pay four euros."
+
+
+def test_headings_items_and_rows_are_quoted_by_themselves() -> None:
+    text = "# Prices\n- one euro for a bread\n- two euros for a cake\n| Size | Price |\n|---|---|\n| small | three euros |"
+    assert quote_of("Two euros for a cake [1]", text) == "- two euros for a cake"
+    assert quote_of("Size: small · Price: three euros [1]", text) == "| small | three euros |"

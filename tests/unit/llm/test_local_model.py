@@ -215,3 +215,17 @@ async def test_it_says_that_it_can_neither_write_json_nor_call() -> None:
     for demanded in ({"answer_format": AnswerFormat()}, {"tools": tools, "tool_choice": ToolChoice("required")}):
         with pytest.raises(ModelCannot):
             await answer("Where is Luneo based?", "en", **demanded)
+
+
+def test_a_row_of_a_table_is_told_with_the_names_of_its_columns() -> None:
+    table = "## Budgets\n\n| Role | Laptop |\n|---|---|\n| Developer | 2,100 euros |\n| Designer | |\n\nAsk before you buy."
+    assert [unit.text for unit in units(table)] == ["Role: Developer · Laptop: 2,100 euros", "Role: Designer", "Ask before you buy."]
+    assert [unit.text for unit in units("| Developer | 2,100 euros |")] == ["Developer · 2,100 euros"]
+
+
+def test_a_sentence_that_goes_on_with_a_number_below_is_one() -> None:
+    text = "Plus de trente jours avant, tout est remboursé, moins\n15 euros de frais. Ensuite, la moitié l'est."
+    assert [unit.text for unit in units(text)] == [
+        "Plus de trente jours avant, tout est remboursé, moins 15 euros de frais.",
+        "Ensuite, la moitié l'est.",
+    ]
