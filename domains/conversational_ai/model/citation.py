@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -56,8 +56,8 @@ class Citation:
 def cite(answer: str, passages: Sequence[CitablePassage]) -> tuple[Citation, ...]:
     """Return one citation per passage whose mark `[n]` stands in `answer`, in the order of first marks.
 
-    The quote is the sentence of the passage that shares most words with what stands before its mark; marks that follow each other stand
-    for the same words. Marks without a passage are ignored.
+    The quote is the sentence of the passage that shares most words with what stands before its mark, with its neighbours where those words
+    say all of them; marks that follow each other stand for the same words. Marks without a passage are ignored.
     """
     by_number = {p.number: p for p in passages}
     found: dict[int, Citation] = {}
@@ -81,7 +81,7 @@ def without_marks(text: str) -> str:
 
 
 def _citation(passage: CitablePassage, claim: str) -> Citation:
-    start, end = _best_sentence(passage.text, claim)
+    start, end = _best_sentences(passage.text, claim)
     base = passage.locator.start
     located = Locator(
         page=passage.locator.page,
@@ -92,23 +92,33 @@ def _citation(passage: CitablePassage, claim: str) -> Citation:
     return Citation(passage.number, passage.source_id, passage.title, located, passage.text[start:end], round(passage.score, 4))
 
 
-def _best_sentence(text: str, claim: str) -> tuple[int, int]:
+def _best_sentences(text: str, claim: str) -> tuple[int, int]:
+    """Return where what the claim stands on begins and ends: the best sentence, with those beside it that the claim says whole."""
     wanted = _words(claim)
-    best, best_share = (0, len(text)), -1.0
+    sentences = [(start, end, words) for start, end in _sentences(text) if (words := _words(text[start:end]))]
+    if not sentences:
+        return 0, min(len(text), _QUOTE_LENGTH)
+    # of equals the first
+    first = last = max(range(len(sentences)), key=lambda i: len(sentences[i][2] & wanted) / len(sentences[i][2]) ** 0.5)
+    if sentences[first][2] <= wanted:
+        while first > 0 and sentences[first - 1][2] <= wanted and sentences[last][1] - sentences[first - 1][0] <= _QUOTE_LENGTH:
+            first -= 1
+        while (
+            last + 1 < len(sentences) and sentences[last + 1][2] <= wanted and sentences[last + 1][1] - sentences[first][0] <= _QUOTE_LENGTH
+        ):
+            last += 1
+    start, end = sentences[first][0], sentences[last][1]
+    return start, min(end, start + _QUOTE_LENGTH)
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
     for match in _SENTENCE.finditer(text):
         start, end = match.start(), match.end()
         while start < end and text[start].isspace():
             start += 1
         while end > start and text[end - 1].isspace():
             end -= 1
-        words = _words(text[start:end])
-        if not words:
-            continue
-        share = len(words & wanted) / (len(words) ** 0.5)
-        if share > best_share:
-            best, best_share = (start, end), share
-    start, end = best
-    return start, min(end, start + _QUOTE_LENGTH)
+        yield start, end
 
 
 def _words(text: str) -> set[str]:
