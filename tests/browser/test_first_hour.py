@@ -108,7 +108,7 @@ def test_sign_up_upload_ask_and_check(chromium: Browser, house: House, tmp_path:
         expect(page.locator("#panel")).to_contain_text("Page 3")
         visit.inspect("chat-citation")
         with page.expect_download() as download:
-            page.get_by_role("link", name="Download the file").click()
+            page.get_by_role("button", name="Download the file").click()
         assert download.value.path().read_bytes() == (tmp_path / "Museum guide.pdf").read_bytes()
         assert download.value.suggested_filename == "Museum guide.pdf"
         page.keyboard.press("Escape")
