@@ -9,18 +9,19 @@ from typing import Any, Final
 import jsonschema_rs
 import msgspec
 
-from domains.conversational_ai.model.answer_format import FIELD, AnswerFormat
+from domains.conversational_ai.model.answer_format import FIELD, AnswerFormat, expressions_of
 from shared_kernel.errors import FieldError, InvalidInput
 
 _MOST_FAULTS: Final = 5
 _FAULT_LENGTH: Final = 300
-_KEPT_SCHEMAS: Final = 256
+_KEPT_SCHEMAS: Final = 32
 _ANSWER_DEPTH: Final = 64
-_EXPRESSION_BYTES: Final = 1_000_000
+_EXPRESSIONS_BYTES: Final = 2_000_000
+_NO_EXPRESSION: Final = 'is not a "regex"'
 
 
 class JsonSchemaAnswerSchemas:
-    """Compiles each schema once, and keeps the newest 256."""
+    """Compiles each schema once, and keeps the newest 32."""
 
     def must_be_schema(self, answer_format: AnswerFormat) -> None:
         """Raise `InvalidInput` when the schema is none."""
@@ -30,6 +31,8 @@ class JsonSchemaAnswerSchemas:
             _validator(_text(answer_format))
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             detail = f"is no JSON Schema: {_brief(str(getattr(error, 'message', error)))}"
+            if detail.endswith(_NO_EXPRESSION):
+                detail += f"; all its expressions, once compiled and where references are followed, may have {_EXPRESSIONS_BYTES} bytes"
             raise InvalidInput(FieldError(f"{FIELD}.schema", "invalid", detail)) from error
 
     def faults(self, answer_format: AnswerFormat, answer: str) -> tuple[str, ...]:
@@ -53,10 +56,11 @@ def _text(answer_format: AnswerFormat) -> str:
 
 @lru_cache(maxsize=_KEPT_SCHEMAS)
 def _validator(schema: str) -> jsonschema_rs.Draft202012Validator:
+    """Compile it. Its expressions share two megabytes, so that many are no heavier to keep and no slower to try than one."""
+    found = json.loads(schema)
+    share = _EXPRESSIONS_BYTES // max(expressions_of(found), 1)
     return jsonschema_rs.Draft202012Validator(
-        json.loads(schema),
-        offline=True,
-        pattern_options=jsonschema_rs.RegexOptions(size_limit=_EXPRESSION_BYTES, dfa_size_limit=_EXPRESSION_BYTES),
+        found, offline=True, pattern_options=jsonschema_rs.RegexOptions(size_limit=share, dfa_size_limit=share)
     )
 
 

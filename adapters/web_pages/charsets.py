@@ -6,13 +6,22 @@ from typing import Final
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _META: Final = re.compile(rb"<meta[^>]{1,200}?charset\s*=\s*[\"']?\s*([\w:.+-]{1,40})", re.IGNORECASE)
 _HEAD: Final = 4_096
-#: Charsets of the web (WHATWG Encoding), as far as Python knows them. Its other codecs are no charsets, and some take forever.
-_KNOWN: Final = re.compile(
-    r"utf-?8|utf-?16(?:[lb]e)?|iso-?8859-?(?:[1-9]|1[013-6])|windows-?(?:125[0-8]|874)|koi8-?[ru]|macintosh|gbk|gb2312|gb18030|big5"
-    r"|euc-?(?:jp|kr)|iso-?2022-?jp|shift[_-]?jis"
-)
-_WINDOWS: Final = frozenset({"ascii", "us-ascii", "latin1", "latin-1", "iso-8859-1", "iso8859-1", "iso88591"})
-"""Names under which browsers read Windows-1252, of which these are a part."""
+#: Charsets of the web (WHATWG Encoding), their names without hyphens and underscores, and what Python calls them. Where browsers read a
+#: larger charset by that name, so do we. Python's other codecs are no charsets, and some take forever.
+_KNOWN: Final = {
+    **{
+        name.replace("-", ""): name
+        for name in (
+            *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "koi8-r", "koi8-u", "macintosh", "gbk", "gb2312", "gb18030", "big5"),
+            *("euc-jp", "euc-kr", "iso-2022-jp", "shift-jis"),
+            *(f"iso-8859-{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)),
+            *(f"windows-{page}" for page in range(1250, 1259)),
+        )
+    },
+    **dict.fromkeys(("ascii", "usascii", "latin1", "iso88591"), "windows-1252"),
+    "iso88599": "windows-1254",
+    **dict.fromkeys(("tis620", "iso885911", "windows874"), "cp874"),
+}
 
 
 def decoded(content: bytes, said: str | None) -> str:
@@ -32,7 +41,4 @@ def decoded(content: bytes, said: str | None) -> str:
 
 
 def _known(name: str | None) -> str | None:
-    found = (name or "").strip("\"' ").lower()
-    if found in _WINDOWS:
-        return "cp1252"
-    return found if _KNOWN.fullmatch(found) else None
+    return _KNOWN.get((name or "").strip("\"' ").lower().replace("-", "").replace("_", ""))

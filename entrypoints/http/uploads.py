@@ -99,13 +99,13 @@ class UploadForm:
                         beside += len(event)
                         if beside > MOST_BESIDE:
                             raise RequestEntityTooLarge(f"The fields beside the file have at most {MOST_BESIDE} bytes")
-                        self._fields[segment.name] = self._fields.get(segment.name, b"") + bytes(event)
+                        self._fields[segment.name] += bytes(event)
             parser.close()
         except MultipartError as error:
             raise HTTPException(status_code=400, detail=f"The form can't be read: {error}") from None
 
     def _begins(self, segment: MultipartSegment) -> bool:
-        """Take note of a field; tell whether it is the file. Raises `InvalidInput` for a second file, or a field that there is not."""
+        """Take note of a field; tell whether it is the file. Raises `InvalidInput` for one that is there twice, or that there is not."""
         if segment.name == "file":
             if self._file_name is not None:
                 raise InvalidInput(FieldError("file", "wrong_count", "must be one file"))
@@ -113,6 +113,9 @@ class UploadForm:
             return True
         if segment.name not in self._known:
             raise InvalidInput(FieldError(segment.name, "unknown", "there is no such field"))
+        if segment.name in self._fields:
+            raise InvalidInput(FieldError(segment.name, "wrong_count", "must be there once"))
+        self._fields[segment.name] = b""
         return False
 
     async def _pieces(self) -> AsyncIterator[bytes]:

@@ -15,6 +15,22 @@ _OUTLINE_OF_FOCUS = """() => {
   return style.outlineStyle + style.outlineWidth;
 }"""
 LONG = "How do I create an agent?"
+_SOURCE = """async ([method, path, body]) => {
+  const call = async (method, path, body) => {
+    const token = decodeURIComponent(document.cookie.match(/luneo_csrf=([^;]+)/)[1]);
+    const headers = { "X-CSRF-Token": token, "Content-Type": "application/json" };
+    const answer = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
+    return answer.status === 204 ? null : await answer.json();
+  };
+  const [base] = (await call("GET", "/knowledge-bases")).items;
+  const sources = `/knowledge-bases/${base.id}/sources`;
+  let source = await call(method, sources + path, body);
+  while (source && source.status !== "ready") {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    source = await call("GET", `${sources}/${source.id}`);
+  }
+  return source && source.id;
+}"""
 
 
 def ask(visit: Visit, question: str) -> None:
@@ -160,6 +176,27 @@ def test_two_tabs_of_one_conversation(chromium: Browser, demo: House) -> None:
         expect(other.locator("#composer-notice")).to_contain_text("The agent is still answering")
         expect(other.get_by_label("Your question")).to_have_value("And me?")
         other.close()
+
+
+def test_a_quote_whose_document_says_something_else_by_now_is_shown_as_it_was(chromium: Browser, demo: House) -> None:
+    with visiting(chromium, demo, "replaced") as visit:
+        page = visit.page
+        visit.sign_in(demo.email, demo.password)
+        said = {"type": "text", "name": "Lamps", "content": "The Zephyr lamp is guaranteed for seven years."}
+        source = page.evaluate(_SOURCE, ["POST", "", said])
+        try:
+            ask(visit, "For how long is the Zephyr lamp guaranteed?")
+            mark = page.locator('[data-role="assistant"] .citation').first
+            mark.click()
+            expect(page.locator("#panel-body mark")).to_have_text(said["content"])
+            expect(page.locator("#panel-body")).not_to_contain_text("something else by now")
+            page.keyboard.press("Escape")
+            page.evaluate(_SOURCE, ["PUT", f"/{source}/content", {"content": "Nothing about any lamp stands here since this morning."}])
+            mark.click()
+            expect(page.locator("#panel-body")).to_contain_text("This document says something else by now")
+            expect(page.locator("#panel-body mark")).to_have_text(said["content"])
+        finally:
+            page.evaluate(_SOURCE, ["DELETE", f"/{source}", None])
 
 
 def test_a_turn_whose_process_is_killed_says_what_was_kept_and_can_be_tried_again(chromium: Browser, demo: House) -> None:

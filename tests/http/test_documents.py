@@ -156,10 +156,11 @@ async def test_an_upload_with_a_key_is_one_upload(site: Site) -> None:
         (b"--x--\r\n", 422, "file"),
         (b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nabc\r\n--x--\r\n', 422, "file"),
         (b'--x\r\nContent-Disposition: form-data; name="colour"\r\n\r\nabc\r\n--x--\r\n', 422, "colour"),
+        (b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nab\r\n' * 2 + b"--x--\r\n", 422, "name"),
         (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nab', 400, ""),
         (b"nothing of a form", 400, ""),
     ],
-    ids=["empty", "no-file", "unknown-field", "cut", "no-form"],
+    ids=["empty", "no-file", "unknown-field", "field-twice", "cut", "no-form"],
 )
 async def test_a_form_that_is_wrong_is_told_so(site: Site, body: bytes, status: int, field: str) -> None:
     owner = await site.person()

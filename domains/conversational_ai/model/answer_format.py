@@ -6,8 +6,11 @@ round in a circle, and the draft's other ways to point, and to look twice, are r
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
 
 from domains.conversational_ai.model.text import problem_with, refuse
 from shared_kernel.errors import FieldError, Unavailable
@@ -30,6 +33,7 @@ _UNSUPPORTED = frozenset(
         "unevaluatedProperties",
     }
 )
+_HALF_ENCODED: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _NAMES_ITS_MEMBERS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependentRequired"})
 
 
@@ -37,8 +41,9 @@ _NAMES_ITS_MEMBERS = frozenset({"properties", "patternProperties", "$defs", "def
 class AnswerFormat:
     """An answer that is one JSON object: any at all, or one of the JSON Schema `schema`, which is called `name`.
 
-    Raises `InvalidInput` for a schema that is too large or deep (20,000 bytes, 32 levels, 5,000 parts where references are followed), that
-    describes no object, or that points elsewhere or in a circle; and for a name that is none (1–64 letters, digits, `_` and `-`).
+    Raises `InvalidInput` for a schema that is too large or deep (20,000 bytes, 32 levels, 32 references one from the other, 5,000 parts
+    where references are followed), that describes no object, or that points elsewhere or in a circle; and for a name that is none (1–64
+    letters, digits, `_` and `-`).
     """
 
     schema: Mapping[str, object] | None = None
@@ -56,6 +61,11 @@ class AnswerFormat:
                 _problem_with_schema(self.schema),
             ]
         )
+
+
+def expressions_of(schema: Mapping[str, object]) -> int:
+    """Count the regular expressions of a schema that can be used, where each reference is what it leads to."""
+    return _size(schema, schema, (), {}).expressions
 
 
 class AnswerFormatViolated(Unavailable):
@@ -91,7 +101,7 @@ def _measure(schema: Mapping[str, object]) -> None:
         raise _Unfit(f"must have at most {MAXIMUM_SCHEMA_BYTES} bytes")
     if schema.get("type") != "object":
         raise _Unfit("must describe an object: give it `type` `object`")
-    if _parts(schema, schema, (), {}) > MAXIMUM_SCHEMA_PARTS:
+    if _size(schema, schema, (), {}).parts > MAXIMUM_SCHEMA_PARTS:
         raise _Unfit(f"must have at most {MAXIMUM_SCHEMA_PARTS} parts, where each reference counts as what it leads to")
 
 
@@ -110,43 +120,79 @@ def _texts(node: object, depth: int) -> Iterator[str]:
             yield from _texts(value, depth + 1)
 
 
-def _parts(node: object, root: Mapping[str, object], way: tuple[str, ...], known: dict[str, int], *, named: bool = False) -> int:
-    """Count the parts of a schema where each reference is what it leads to; `way` are the references followed so far.
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """Parts of a schema, and expressions among them."""
+
+    parts: int = 0
+    expressions: int = 0
+
+    def __add__(self, other: "_Size") -> "_Size":
+        return _Size(self.parts + other.parts, self.expressions + other.expressions)
+
+
+_ONE: Final = _Size(parts=1)
+_EXPRESSION: Final = _Size(expressions=1)
+_Place = tuple[str, ...]
+"""The steps of a JSON pointer."""
+
+
+def _size(node: object, root: Mapping[str, object], way: tuple[_Place, ...], known: dict[_Place, _Size], *, named: bool = False) -> _Size:
+    """Measure a schema where each reference is what it leads to; `way` are the references followed so far.
 
     `named` says that the keys of `node` are the author's own names, not keywords. Raises `_Unfit`.
     """
     if isinstance(node, list):
-        return 1 + sum(_parts(value, root, way, known) for value in node)
+        return sum((_size(value, root, way, known) for value in node), start=_ONE)
     if not isinstance(node, Mapping):
-        return 1
-    count = 1
+        return _ONE
+    size = _ONE
     for name, value in node.items():
         if named:
-            count += _parts(value, root, way, known)
+            size += _size(value, root, way, known)
         elif name in _UNSUPPORTED:
             raise _Unfit(f"must not use {name}")
+        elif name == "$schema" and node is not root:  # a part of another draft reads references by rules of its own
+            raise _Unfit("must name its $schema at the top alone")
         elif name == "$ref":
-            count += _parts_behind(value, root, way, known)
+            size += _size_behind(value, root, way, known)
         else:
-            count += _parts(value, root, way, known, named=name in _NAMES_ITS_MEMBERS)
-    return count
+            size += _size(value, root, way, known, named=name in _NAMES_ITS_MEMBERS)
+            if name == "pattern":
+                size += _EXPRESSION
+            elif name == "patternProperties" and isinstance(value, Mapping):
+                size += _Size(expressions=len(value))
+    return size
 
 
-def _parts_behind(reference: object, root: Mapping[str, object], way: tuple[str, ...], known: dict[str, int]) -> int:
+def _size_behind(reference: object, root: Mapping[str, object], way: tuple[_Place, ...], known: dict[_Place, _Size]) -> _Size:
     if not isinstance(reference, str) or not reference.startswith("#/"):
         raise _Unfit("may refer to places in itself alone, such as #/$defs/address")
-    if reference in way:
+    place = _steps(reference)
+    if place in way:
         raise _Unfit(f"must not refer in a circle: {reference}")
-    if reference not in known:
-        known[reference] = _parts(_place(reference, root), root, (*way, reference), known)
-    return known[reference]
+    if len(way) == MAXIMUM_SCHEMA_DEPTH:
+        raise _Unfit(f"must not follow more than {MAXIMUM_SCHEMA_DEPTH} references, one from the other: {reference}")
+    if place not in known:
+        known[place] = _size(_found(place, reference, root), root, (*way, place), known)
+    return known[place]
 
 
-def _place(reference: str, root: Mapping[str, object]) -> object:
-    """Return what a JSON pointer leads to (RFC 6901)."""
+def _steps(reference: str) -> _Place:
+    """Read a JSON pointer in a fragment (RFC 6901, section 6), whose percent-encoding whoever tries the schema takes off too."""
+    if _HALF_ENCODED.search(reference):
+        raise _Unfit(f"refers to {reference}, where % begins no two hexadecimal digits")
+    try:
+        pointer = unquote(reference.removeprefix("#/"), errors="strict")
+    except UnicodeDecodeError:
+        raise _Unfit(f"refers to {reference}, which is no UTF-8") from None
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/"))
+
+
+def _found(place: _Place, reference: str, root: Mapping[str, object]) -> object:
+    """Return what the pointer leads to."""
     found: object = root
-    for step in reference.removeprefix("#/").split("/"):
-        name = step.replace("~1", "/").replace("~0", "~")
+    for name in place:
         if not isinstance(found, Mapping) or name not in found:
             raise _Unfit(f"refers to {reference}, which is not there")
         found = found[name]

@@ -14,7 +14,6 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 _QUOTE_LENGTH = 400
 _SAID = 0.8
 """A sentence with this part of its words in a claim is said by it."""
-_FEWEST_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def _best_quote(text: str, claim: str) -> tuple[int, int]:
 
 
 def _is_said(words: set[str], wanted: set[str]) -> bool:
-    return len(words) >= _FEWEST_WORDS and len(words & wanted) >= _SAID * len(words)
+    return len(words & wanted) >= _SAID * len(words)
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int]]:

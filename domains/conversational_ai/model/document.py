@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-_HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})[ \t]+(?P<title>\S.*?)[ \t]*#*[ \t]*$")
+#: Its end is cut off by hand (`_words`): an expression would try every way to divide a long run of blanks.
+_HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})[ \t]++(?P<title>\S.*)")
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 
 
@@ -80,7 +81,7 @@ class DocumentText:
     def title_of(self, heading: Block) -> str:
         """Return a heading's words without its marks."""
         found = _HEADING.match(self.text[heading.start : heading.end])
-        return found["title"] if found else self.text[heading.start : heading.end].strip()
+        return _words(found["title"]) if found else self.text[heading.start : heading.end].strip()
 
     def page_at(self, offset: int) -> int | None:
         """Return the page on which the character at `offset` stands."""
@@ -107,6 +108,12 @@ class DocumentText:
             return cls(content["text"], blocks, content.get("title"))
         except (KeyError, TypeError) as error:
             raise ValueError("this is no document's text") from error
+
+
+def _words(title: str) -> str:
+    """Return a heading's words without the marks that may close it too (CommonMark, section 4.2)."""
+    bare = title.rstrip(" \t")
+    return bare.rstrip("#").rstrip(" \t") or bare[:1]
 
 
 def _blocks(text: str, offset: int, page: int | None) -> Iterator[Block]:

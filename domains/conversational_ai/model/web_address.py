@@ -48,7 +48,11 @@ class WebAddress:
 
     def join(self, location: str) -> Self:
         """Return the address that `location` means on this page. Raises `InvalidInput` as `parse` does."""
-        return type(self).parse(urljoin(str(self), location.strip()), "location")
+        try:
+            meant = urljoin(str(self), location.strip())
+        except ValueError as error:  # of brackets
+            raise InvalidInput(FieldError("location", "invalid", str(error))) from None
+        return type(self).parse(meant, "location")
 
     @property
     def origin(self) -> str:

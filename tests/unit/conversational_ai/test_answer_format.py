@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domains.conversational_ai.model.answer_format import AnswerFormat
+from domains.conversational_ai.model.answer_format import AnswerFormat, expressions_of
 from domains.conversational_ai.model.citation import CitablePassage, Locator
 from domains.conversational_ai.model.tool_call import Tool, ToolCall
 from domains.conversational_ai.model.turn import Wishes
@@ -44,6 +44,17 @@ class TestWhichFormsThereMayBe:
             ({"type": "object", "allOf": [{"$ref": "#"}]}, "in itself alone"),
             ({"type": "object", "allOf": [{"$ref": "https://example.com/schema"}]}, "in itself alone"),
             ({"type": "object", "allOf": [{"$ref": "#/$defs/nowhere"}]}, "which is not there"),
+            # a decoy at the place that the reference spells, and the circle at the one that it means
+            (
+                {"type": "object", "%24defs": {"a": {}}, "$defs": {"a": {"properties": {"a": {"$ref": "#/%24defs/a"}}}}},
+                "in a circle",
+            ),
+            ({"type": "object", "allOf": [{"$ref": "#/%zz"}], "%zz": {}}, "hexadecimal"),
+            ({"type": "object", "allOf": [{"$ref": "#/%ff"}], "%ff": {}}, "no UTF-8"),
+            (
+                {"type": "object", "properties": {"a": {"$schema": "http://json-schema.org/draft-04/schema#", "id": "http://x/"}}},
+                "$schema at the top alone",
+            ),
             ({"type": "object", "unevaluatedProperties": False}, "must not use unevaluatedProperties"),
             ({"type": "object", "$dynamicRef": "#a"}, "must not use $dynamicRef"),
         ],
@@ -64,12 +75,28 @@ class TestWhichFormsThereMayBe:
 
     def test_references_count_as_what_they_lead_to(self) -> None:
         """A short text can stand for a schema of astronomical size."""
-        steps = {f"s{i}": {"anyOf": [{"$ref": f"#/$defs/s{i + 1}"}] * 2} for i in range(40)}
+        steps = {f"s{i}": {"anyOf": [{"$ref": f"#/$defs/s{i + 1}"}] * 2} for i in range(30)}
         with pytest.raises(InvalidInput, match="5000 parts"):
-            AnswerFormat({"type": "object", "$ref": "#/$defs/s0", "$defs": {**steps, "s40": {}}}, "bomb")
+            AnswerFormat({"type": "object", "$ref": "#/$defs/s0", "$defs": {**steps, "s30": {}}}, "bomb")
+
+    def test_references_follow_each_other_only_so_far(self) -> None:
+        steps = {f"n{i}": {"$ref": f"#/$defs/n{i + 1}"} for i in range(550)}
+        with pytest.raises(InvalidInput, match="more than 32 references"):
+            AnswerFormat({"type": "object", "$defs": {**steps, "n550": {}}}, "chain")
+
+    def test_expressions_count_where_references_lead_to_them(self) -> None:
+        schema: dict[str, object] = {
+            "type": "object",
+            "properties": {"pattern": {"$ref": "#/$defs/code"}, "b": {"$ref": "#/%24defs/code"}},
+            "patternProperties": {"^x-": {}, "^y-": {"type": "string"}},
+            "$defs": {"code": {"pattern": "^[A-Z]+$"}},
+        }
+        assert expressions_of(schema) == 2 + 2 + 1
 
     def test_keywords_may_be_names_of_properties(self) -> None:
-        AnswerFormat({"type": "object", "properties": {"$ref": {"type": "string"}, "$id": {}, "unevaluatedItems": {}}}, "odd")
+        AnswerFormat(
+            {"type": "object", "properties": {"$ref": {"type": "string"}, "$id": {}, "unevaluatedItems": {}, "$schema": {}}}, "odd"
+        )
 
     @pytest.mark.parametrize("name", ["", "a b", "é", "a" * 65])
     def test_a_name_is_letters_digits_underscores_and_dashes(self, name: str) -> None:

@@ -58,6 +58,21 @@ def test_the_quote_is_the_sentence_that_the_claim_shares_most_words_with() -> No
         assert citation.locator.start == 10 + text.index(quote)
 
 
+def test_sentences_that_are_said_together_are_quoted_together() -> None:
+    """An answer of several rows quoted the first, whichever of them was asked for."""
+    table = "name;price\nZephyr lamp;49 €\nOrage lamp;89 €\nLune lamp;12 €"
+    [citation] = cite("name;price Zephyr lamp;49 € Orage lamp;89 € [1]", [passage(1, table, 10)])
+    assert citation.quote == "name;price\nZephyr lamp;49 €\nOrage lamp;89 €"
+    assert (citation.locator.start, citation.locator.end) == (10, 10 + len(citation.quote))
+
+
+def test_no_more_is_quoted_together_than_a_quote_may_have() -> None:
+    text = " ".join(f"The Pro plan costs {n} euros." for n in range(100))
+    [citation] = cite(text + " [1]", [passage(1, text)])
+    assert 370 < len(citation.quote) <= 400
+    assert citation.quote.endswith("euros.")
+
+
 def test_each_mark_is_judged_by_the_words_since_the_mark_before() -> None:
     plans = "The Pro plan costs 49 euros. The free plan costs nothing."
     first, second = cite("Free: nothing [1]. Pro: 49 euros [2].", [passage(1, plans), passage(2, plans)])
@@ -114,4 +129,5 @@ def test_sentences_that_follow_each_other_and_are_both_said_are_quoted_together(
 def test_headings_items_and_rows_are_quoted_by_themselves() -> None:
     text = "# Prices\n- one euro for a bread\n- two euros for a cake\n| Size | Price |\n|---|---|\n| small | three euros |"
     assert quote_of("Two euros for a cake [1]", text) == "- two euros for a cake"
-    assert quote_of("Size: small · Price: three euros [1]", text) == "| small | three euros |"
+    assert quote_of("Three euros for the small one [1]", text) == "| small | three euros |"
+    assert quote_of("Size: small · Price: three euros [1]", text) == "| Size | Price |\n|---|---|\n| small | three euros |"

@@ -92,7 +92,7 @@ def test_a_redirect_is_read_as_an_address(location: str, meant: str) -> None:
 
 
 def test_a_redirect_out_of_the_web_is_no_address() -> None:
-    for location in ("file:///etc/passwd", "http://user:pass@shop.example/", "data:text/html,x"):
+    for location in ("file:///etc/passwd", "http://user:pass@shop.example/", "data:text/html,x", "http://[::1", "//[", "https://[x]/"):
         with pytest.raises(InvalidInput):
             WebAddress.parse("https://shop.example/").join(location)
 

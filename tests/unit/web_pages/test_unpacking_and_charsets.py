@@ -83,12 +83,39 @@ async def test_a_broken_body_is_no_page(body: bytes) -> None:
         (TEXT.encode("cp1252"), None),
         (TEXT.encode("cp1252"), "ISO-8859-1"),
         (TEXT.encode("utf-16-le"), "utf-16le"),
+        (TEXT.encode("utf-16-le"), "utf16le"),
+        (TEXT.encode("cp1254"), "iso-8859-9"),
         (TEXT.encode(), "no-such-charset"),
         (TEXT.encode(), "punycode"),
     ],
 )
 def test_letters_are_read_as_they_were_sent(content: bytes, said: str | None) -> None:
     assert decoded(content, said) == TEXT
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"{name}{mark}{number}"
+        for name, numbers in (("iso-8859", range(1, 17)), ("windows", (874, *range(1250, 1259))))
+        for number in numbers
+        for mark in ("", "-", "_")
+    ]
+    + ["koi8r", "koi8u", "eucjp", "euckr", "iso2022jp", "shift_jis", "x" * 500],
+)
+def test_no_spelling_of_a_charset_is_more_than_can_be_read(said: str) -> None:
+    """Some spellings that sites use are none of Python's."""
+    assert decoded(b"word", said) == "word"
+
+
+def test_latin_9_is_read_by_each_of_its_names() -> None:
+    for said in ("iso885915", "ISO_8859-15", "iso8859-15"):
+        assert decoded("À 3 € l'œuvre".encode("iso-8859-15"), said) == "À 3 € l'œuvre"
+
+
+def test_thai_is_read_by_each_of_its_names() -> None:
+    for said in ("windows-874", "iso-8859-11", "tis-620"):
+        assert decoded("ภาษาไทย".encode("cp874"), said) == "ภาษาไทย"
 
 
 def test_a_page_says_its_charset_itself_where_the_answer_does_not() -> None:

@@ -89,11 +89,17 @@ class Excerpt {
     const letters = Array.from(found.text);
     const start = Math.max((this.citation.locator.start ?? 0) - found.start, 0);
     const end = Math.max((this.citation.locator.end ?? 0) - found.start, start);
+    const shown = letters.slice(start, end).join("");
+    if (typeof this.citation.locator.start === "number" && shown !== this.citation.quote) {
+      // replaced since: what stands at the quote's place now is not what the answer stands on
+      this.show(this.download(), notice("info", t("citation.replaced")), h("blockquote", { class: "excerpt" }, h("mark", {}, this.citation.quote)));
+      return;
+    }
     const text = h(
       "div",
       { class: "excerpt" },
       ...withHeadings(letters.slice(0, start).join("")),
-      h("mark", {}, letters.slice(start, end).join("")),
+      h("mark", {}, shown),
       ...withHeadings(letters.slice(end).join("")),
     );
     this.show(
