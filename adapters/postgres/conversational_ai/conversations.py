@@ -61,15 +61,12 @@ with used as materialized (
    order by m.id desc limit %(limit)s
 ), summary as (
 """
-_LAST_USED: LiteralString = (
-    _USED
-    + _SUMMARY
-    + """
+_BY_USE: LiteralString = """
    and c.id in (select conversation_id from used)
 )
 select summary.*, used.id as position from used join summary on summary.id = used.conversation_id order by used.id desc
 """
-)
+_LAST_USED: LiteralString = _USED + _SUMMARY + _BY_USE
 _ONE: LiteralString = _SUMMARY + " and c.id = %(conversation)s"
 _EXISTS: LiteralString = """
 select 1 from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s and listed
