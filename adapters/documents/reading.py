@@ -8,6 +8,7 @@ import resource
 import secrets
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _BYTES_PER_CHARACTER = 8  # of the JSON, its blocks included
 _MOST_XML = 150_000_000
 _MOST_RATIO = 200
+_TEXT_PARTS = (".xml", ".rels")
+_PIECE = 1_000_000
 _SMALL = 5_000_000
 _LEAST_MAIN_TEXT = "20"  # characters; below it the extractor gives up on structure, and headings are lost
 _OFFICE = "application/vnd.openxmlformats-officedocument."
@@ -160,10 +163,24 @@ def _check_archive(path: Path) -> None:
         raise DamagedFile from None
     if any(entry.flag_bits & 1 for entry in entries):
         raise EncryptedFile
-    if sum(entry.file_size for entry in entries if entry.filename.endswith((".xml", ".rels"))) > _MOST_XML or any(
+    if sum(entry.file_size for entry in entries if entry.filename.endswith(_TEXT_PARTS)) > _MOST_XML or any(
         entry.file_size > _SMALL and entry.file_size > _MOST_RATIO * entry.compress_size for entry in entries
     ):
         raise ExplodingFile
+    _check_texts(path)
+
+
+def _check_texts(path: Path) -> None:
+    """Read the parts that hold text to their ends: one that says a size it has not, or has changed, reads as an empty document else."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.filename.endswith(_TEXT_PARTS):
+                    with archive.open(entry) as part:
+                        while part.read(_PIECE):
+                            pass
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, UnicodeError):
+        raise DamagedFile from None
 
 
 def _extracted(content: bytes, file_format: FileFormat, *, mark: str | None = None) -> "kreuzberg.ExtractionResult":

@@ -24,7 +24,6 @@ class TemplateTextsBody(Response, frozen=True):
         "instructions": "You answer the customers of our shop.",
         "greeting": "Hello! How can I help you?",
         "fallback_message": "I don't know; let me ask a colleague.",
-        "suggested_questions": ["How do I return an order?"],
     }
 
     name: str
@@ -32,7 +31,6 @@ class TemplateTextsBody(Response, frozen=True):
     instructions: str
     greeting: str
     fallback_message: str
-    suggested_questions: list[str]
 
 
 class AgentTemplateBody(Response, frozen=True):

@@ -39,7 +39,7 @@ class ConversationBody(Response, frozen=True):
 
 
 class ConversationList(Response, frozen=True):
-    """Conversations, newest first."""
+    """Conversations, in the order that was asked for."""
 
     items: list[ConversationBody]
     next_cursor: str | None

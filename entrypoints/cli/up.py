@@ -16,6 +16,7 @@ from entrypoints.cli.demo_knowledge import demo_sources
 from entrypoints.composition.demo import Demo, ensure_demo
 from entrypoints.composition.embedded import DEMO_FILE, EmbeddedInstallation, given_settings
 from entrypoints.settings import Settings
+from entrypoints.web.bundle import FOLDER, Bundle
 from shared_kernel.clock import SystemClock
 
 _HOME_VARIABLE = "LUNEO_HOME"
@@ -73,7 +74,7 @@ Luneo is ready after {seconds:.1f} s.
 
   Address     {demo.base_url}
   API         {demo.base_url}/schema/openapi.json
-  Mailbox     {demo.base_url}/dev/mailbox
+  Mailbox     {_mailbox(demo.base_url)}
   Demo login  {demo.email}
   Password    {demo.password}
   API key     {demo.api_key}
@@ -84,6 +85,12 @@ Luneo is ready after {seconds:.1f} s.
 Ctrl-C stops everything; nothing is lost.""",
         flush=True,
     )
+
+
+def _mailbox(base_url: str) -> str:
+    """Return where the mails are that would have been sent: the page, where pages are built, and the list for programs."""
+    listed = f"{base_url}/dev/mailbox"
+    return f"{base_url}/dev/mail (as JSON {listed})" if Bundle(FOLDER).entry("page") else listed
 
 
 def _command(home: Path) -> str:

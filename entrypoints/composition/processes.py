@@ -47,6 +47,7 @@ from entrypoints.settings import Settings
 from entrypoints.web import pages
 from entrypoints.web.layout import CONTENT_SECURITY_POLICY
 from entrypoints.web.reference import ApiReference
+from entrypoints.web.rendering import not_found
 from shared_kernel.clock import Clock
 from shared_kernel.errors import Unavailable
 
@@ -82,6 +83,7 @@ async def build_api(settings: Settings, metrics: Metrics) -> tuple[Served, Async
         lifespan=lambda: _api_lifespan(container, settings),
         reference=ApiReference(),
         reference_policy=CONTENT_SECURITY_POLICY,
+        missing=not_found,
     )
     return served, container
 

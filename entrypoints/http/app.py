@@ -35,6 +35,7 @@ from shared_kernel.principal import Principal
 API_BASE = "/api/v1"
 _NOT_FOUND = 404
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+Missing = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 
 
 def caller(request: Request[Principal, Any, Any]) -> Principal:
@@ -86,10 +87,12 @@ def create_app(
     lifespan: Lifespan,
     reference: OpenAPIRenderPlugin | None = None,
     reference_policy: str = "",
+    missing: Missing = problems.handle,
 ) -> Served:
     """Return the app to serve, and the Litestar app inside it for those who enumerate its routes.
 
     `reference` renders the API's description as a page at `/schema`, under the content security policy `reference_policy`.
+    `missing` answers for an address that no route has.
     """
 
     @asynccontextmanager
@@ -118,6 +121,7 @@ def create_app(
         exception_handlers={
             LuneoError: problems.handle,
             HTTPException: problems.handle,
+            NotFoundException: missing,
             msgspec.DecodeError: problems.handle,
             Exception: problems.handle,
         },

@@ -33,6 +33,8 @@ _ENVIRONMENT: Final = Environment(
     lstrip_blocks=True,
 )
 _PLAIN_SHEET: Final = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+_NO_PAGES: Final = frozenset({"api", "v1", "schema", "health", "metrics", "static", "dev"})
+"""Where an address begins that programs call: what is missing there is a problem for whoever asks."""
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _SAME_SITE: Final = frozenset({"same-origin", "none"})
 _CSRF_COOKIE: Final = "luneo_csrf"
@@ -123,6 +125,23 @@ def refused(request: PageRequest, error: Exception) -> Response[str]:
             return rendered(request, "resume.html", status=401, next=_asked(request))
         return sent_to(request, f"/sign-in?next={quote(_asked(request), safe='/')}")
     return told(request, error)
+
+
+def not_found(request: PageRequest, error: Exception) -> Response[Any]:
+    """Litestar's handler of an address that there is not: a page for a browser that looks for one, else the problem as everywhere."""
+    looks = request.method in _SAFE and _accepts_pages(request.headers.get("accept", ""))
+    if looks and request.url.path.strip("/").partition("/")[0] not in _NO_PAGES:
+        return told(request, error)
+    return handle(request, error)
+
+
+def _accepts_pages(accept: str) -> bool:
+    """Tell whether `accept` names HTML with a weight (RFC 9110, section 12.5.1): browsers do, other clients take what they get."""
+    for choice in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in choice.split(";"))
+        if name == MediaType.HTML:
+            return not any(p.startswith("q=0") and not p.removeprefix("q=").strip("0.") for p in parameters)
+    return False
 
 
 def told(request: PageRequest, error: Exception) -> Response[str]:

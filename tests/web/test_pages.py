@@ -242,7 +242,10 @@ async def signed_up(site: Site, client: httpx.AsyncClient, email: str) -> str:
     """Sign up by the form; return the mail's text."""
     form = str(httpx.QueryParams(email=email, password=PASSWORD, full_name="Ada", organization_name=""))
     answer = await client.post("/sign-up", content=form, headers=FORM)
-    assert (answer.status_code, email in answer.text, "/dev/mail" in answer.text) == (200, True, True)
+    assert answer.status_code == 303, answer.text
+    for _ in range(2):
+        page = await client.get(answer.headers["location"])
+        assert (page.status_code, email in page.text, "/dev/mail" in page.text, 'name="code"' in page.text) == (200, True, True, True)
     await site.deliver()
     mails = (await site.client.get("/dev/mailbox")).json()["items"]
     return str(next(mail["text"] for mail in mails if mail["to"] == email))
@@ -276,9 +279,46 @@ async def test_the_code_of_the_mail_does_the_same_and_a_wrong_one_may_be_correct
         assert (done.status_code, done.headers["location"]) == (303, "/")
 
 
+async def test_the_page_that_takes_the_code_holds_no_secret_and_without_an_address_there_is_nothing_to_check(site: Site) -> None:
+    form = str(httpx.QueryParams(email="a+b&c@example.com", password=PASSWORD, full_name="Ada", organization_name="Acme"))
+    async with browser(site) as client:
+        led = (await client.post("/sign-up", content=form, headers=FORM)).headers["location"]
+        assert led == "/check-mailbox?email=a%2Bb%26c%40example.com"
+        assert 'name="email" value="a+b&amp;c@example.com"' in (await client.get(led)).text
+        by_script = await client.post("/sign-up", content=form, headers={**FORM, "hx-request": "true"})
+        assert (by_script.status_code, by_script.headers["hx-redirect"]) == (200, led)
+        nothing = await client.get("/check-mailbox")
+        assert (nothing.status_code, nothing.headers["location"]) == (303, "/sign-up")
+
+
+async def test_an_unknown_address_is_a_page_for_browsers_and_a_problem_for_everybody_else(site: Site) -> None:
+    wants = {"accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    async with browser(site, **wants) as client:
+        for path in ("/nothing", "/conversations/none", "/knowledge/1", "/apis", "/metricsx"):
+            page = await client.get(path)
+            assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8"), path
+            assert "This page does not exist" in page.text
+            assert 'href="/"' in page.text
+            [nonce] = Markup(page.text).nonces
+            assert page.headers["content-security-policy"] == POLICY.replace("NONCE", str(nonce))
+        for path in ("/api", "/api/v1/nothing", "/v1/nothing", "/schema/nothing", "/health/nothing", "/metrics/nothing"):
+            answer = await client.get(path)
+            assert answer.status_code == 404, path
+            assert answer.headers["content-type"].startswith("application/"), path
+        assert (await client.post("/nothing")).headers["content-type"] == "application/problem+json"
+    for accept in ("*/*", "application/json", "text/html;q=0, application/json"):
+        async with browser(site, accept=accept) as client:
+            answer = await client.get("/nothing")
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), accept
+
+
 async def test_what_the_address_says_is_never_markup(site: Site) -> None:
     async with browser(site) as client:
-        for path in ('/verify-email?token="><script>alert(1)</script>', '/sign-in?next=/"><script>alert(1)</script>'):
+        for path in (
+            '/check-mailbox?email="><script>alert(1)</script>',
+            '/verify-email?token="><script>alert(1)</script>',
+            '/sign-in?next=/"><script>alert(1)</script>',
+        ):
             assert "<script>alert" not in (await client.get(path)).text
 
 

@@ -18,7 +18,19 @@ SCRIPTS = sorted((WEB / "assets" / "src").rglob("*.ts"))
 NAMED = {"brand"}
 ENGLISH, FRENCH = CATALOGUES[Language.ENGLISH], CATALOGUES[Language.FRENCH]
 #: Keys that are made of a prefix and a code, a name or a form of the plural.
-MADE = ("problem.", "error.", "metric.", "source.", "step.", "language.", "theme.", "welcome.", "design.notice.", "chat.found.")
+MADE = (
+    "problem.",
+    "error.",
+    "metric.",
+    "source.",
+    "step.",
+    "language.",
+    "theme.",
+    "welcome.",
+    "design.notice.",
+    "chat.found.",
+    "start.base_name.",
+)
 
 
 def places(text: str) -> set[str]:

@@ -15,7 +15,7 @@ from adapters.postgres.unit_of_work import PostgresTransaction, UnitOfWorkScope
 from domains.conversational_ai.model.branch import MessageLink
 from domains.conversational_ai.model.conversation import Conversation
 from domains.conversational_ai.model.turn import TurnInProgress
-from domains.conversational_ai.ports.conversations import ConversationSummary, StoredMessage
+from domains.conversational_ai.ports.conversations import ConversationOrder, ConversationSummary, StoredMessage
 from shared_kernel.errors import NotFound
 from shared_kernel.pagination import ForeignCursor, Page, PageRequest
 from shared_kernel.principal import Principal
@@ -49,6 +49,24 @@ _LIST: LiteralString = (
  order by c.id desc limit %(limit)s
 """
 )
+# Walks the messages from the last one back: a conversation is met at its own last message, an empty one never.
+_USED: LiteralString = """
+with used as materialized (
+  select m.conversation_id, m.id from conversational_ai.messages m
+    join conversational_ai.conversations c on c.organization_id = m.organization_id and c.id = m.conversation_id
+   where m.organization_id = %(organization)s and (%(before)s::uuid is null or m.id < %(before)s)
+     and c.listed and (%(agent)s::uuid is null or c.agent_id = %(agent)s)
+     and not exists (select 1 from conversational_ai.messages n
+                      where n.organization_id = m.organization_id and n.conversation_id = m.conversation_id and n.id > m.id)
+   order by m.id desc limit %(limit)s
+), summary as (
+"""
+_BY_USE: LiteralString = """
+   and c.id in (select conversation_id from used)
+)
+select summary.*, used.id as position from used join summary on summary.id = used.conversation_id order by used.id desc
+"""
+_LAST_USED: LiteralString = _USED + _SUMMARY + _BY_USE
 _ONE: LiteralString = _SUMMARY + " and c.id = %(conversation)s"
 _EXISTS: LiteralString = """
 select 1 from conversational_ai.conversations where organization_id = %(organization)s and id = %(conversation)s and listed
@@ -141,15 +159,19 @@ class PostgresConversationReading:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def conversations(self, principal: Principal, page: PageRequest, *, agent_id: UUID | None) -> Page[ConversationSummary]:
-        """Return conversations, newest first."""
+    async def conversations(
+        self, principal: Principal, page: PageRequest, *, agent_id: UUID | None, order: ConversationOrder
+    ) -> Page[ConversationSummary]:
+        """Return conversations; see `ConversationReading.conversations`."""
+        by_use = order is ConversationOrder.LAST_USED
         rows = await self._database.rows(
             principal,
-            _LIST,
+            _LAST_USED if by_use else _LIST,
             {"organization": principal.tenant, "agent": agent_id, "before": _position(page), "limit": page.limit + 1},
         )
-        items = tuple(_summary(row) for row in rows[: page.limit])
-        return Page(items, str(items[-1].id) if len(rows) > page.limit else None)
+        shown = rows[: page.limit]
+        last = str(shown[-1]["position" if by_use else "id"]) if len(rows) > page.limit else None
+        return Page(tuple(_summary(row) for row in shown), last)
 
     async def conversation(self, principal: Principal, conversation_id: UUID) -> ConversationSummary:
         """Return one conversation. Raises `NotFound`."""

@@ -1,6 +1,7 @@
 """What an agent can start from: a persona in each language, written once, copied into the agent's own draft.
 
-An agent made from a template is independent of it afterwards.
+An agent made from a template is independent of it afterwards. A template suggests no questions: it cannot know
+which ones the knowledge answers.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,6 @@ class TemplateTexts:
     instructions: str
     greeting: str
     fallback_message: str
-    suggested_questions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,6 @@ class AgentTemplate:
             instructions=texts.instructions,
             greeting=texts.greeting,
             fallback_message=texts.fallback_message,
-            suggested_questions=texts.suggested_questions,
             tone=self.tone,
         )
 
@@ -69,7 +68,7 @@ TEMPLATES: tuple[AgentTemplate, ...] = (
         texts={
             Language.FRENCH: TemplateTexts(
                 name="Support client",
-                description="Répond aux demandes de vos clients à partir de votre base de connaissances et passe la main quand il le faut.",
+                description="Répond aux demandes de vos clients à partir de votre base de connaissances, et dit quand il n'y trouve rien.",
                 instructions=(
                     "Vous êtes l'assistant du service client. Vous aidez des clients qui ont une question ou un problème, "
                     "avec calme, clarté et bienveillance.\n\n"
@@ -89,15 +88,10 @@ TEMPLATES: tuple[AgentTemplate, ...] = (
                     "Je n'ai pas trouvé la réponse dans notre documentation, et je préfère ne rien inventer. "
                     "Pouvez-vous reformuler votre question ?"
                 ),
-                suggested_questions=(
-                    "Comment modifier ma commande ?",
-                    "Quels sont les délais de livraison ?",
-                    "Comment contacter une personne de l'équipe ?",
-                ),
             ),
             Language.ENGLISH: TemplateTexts(
                 name="Customer support",
-                description="Answers your customers' requests from your knowledge base and hands over when it should.",
+                description="Answers your customers' requests from your knowledge base, and says so when it does not hold the answer.",
                 instructions=(
                     "You are the customer support assistant. You help customers who have a question or a problem, "
                     "calmly, clearly and kindly.\n\n"
@@ -114,11 +108,6 @@ TEMPLATES: tuple[AgentTemplate, ...] = (
                 greeting="Hello! I am the support assistant. How can I help you?",
                 fallback_message=(
                     "I did not find the answer in our documentation, and I would rather not guess. Could you put your question another way?"
-                ),
-                suggested_questions=(
-                    "How do I change my order?",
-                    "How long does delivery take?",
-                    "How do I reach a person on your team?",
                 ),
             ),
         },
@@ -148,11 +137,6 @@ TEMPLATES: tuple[AgentTemplate, ...] = (
                 fallback_message=(
                     "Notre FAQ ne répond pas encore à cette question. Essayez avec d'autres mots, ou contactez-nous directement."
                 ),
-                suggested_questions=(
-                    "Quels moyens de paiement acceptez-vous ?",
-                    "Comment fonctionne le remboursement ?",
-                    "Où trouver mes factures ?",
-                ),
             ),
             Language.ENGLISH: TemplateTexts(
                 name="Smart FAQ",
@@ -171,11 +155,6 @@ TEMPLATES: tuple[AgentTemplate, ...] = (
                 ),
                 greeting="Hello! Ask me your question and I will look for the answer in our FAQ.",
                 fallback_message="Our FAQ does not answer this question yet. Try other words, or contact us directly.",
-                suggested_questions=(
-                    "Which means of payment do you accept?",
-                    "How do refunds work?",
-                    "Where do I find my invoices?",
-                ),
             ),
         },
     ),

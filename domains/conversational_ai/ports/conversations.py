@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -93,11 +94,23 @@ class StoredMessage:
     current: bool
 
 
+class ConversationOrder(StrEnum):
+    """How conversations are listed."""
+
+    CREATED = "created"
+    LAST_USED = "last_used"
+
+
 class ConversationReading(Protocol):
     """Reads conversations and their messages."""
 
-    async def conversations(self, principal: Principal, page: PageRequest, *, agent_id: UUID | None) -> Page[ConversationSummary]:
-        """Return conversations, newest first."""
+    async def conversations(
+        self, principal: Principal, page: PageRequest, *, agent_id: UUID | None, order: ConversationOrder
+    ) -> Page[ConversationSummary]:
+        """Return conversations, newest first.
+
+        By last use, those alone in which something was said, the one with the latest message first.
+        """
         ...
 
     async def conversation(self, principal: Principal, conversation_id: UUID) -> ConversationSummary:

@@ -1,4 +1,4 @@
-"""What the mails about signing up say."""
+"""What the mails about signing up say: nothing that whoever asked wrote, since they may write it to somebody else's address."""
 
 from html import escape
 
@@ -10,7 +10,7 @@ from domains.identity.ports.mailer import Mail
 _VERIFY = {
     Locale.ENGLISH: (
         "Confirm your e-mail address for Luneo",
-        """Hello {name},
+        """Hello,
 
 somebody, hopefully you, wants a Luneo account for this address. Confirm it within 24 hours:
 
@@ -23,7 +23,7 @@ If it was not you, do nothing: without this step there is no account.
     ),
     Locale.FRENCH: (
         "Confirmez votre adresse e-mail pour Luneo",
-        """Bonjour {name},
+        """Bonjour,
 
 quelqu’un, vous sans doute, demande un compte Luneo pour cette adresse. Confirmez-la dans les 24 heures :
 
@@ -73,10 +73,8 @@ def account_exists_mail(sign_up: SignUp, *, public_url: str) -> Mail:
 
 def _mail(sign_up: SignUp, words: tuple[str, str], *, link: str, code: str) -> Mail:
     subject, body = words
-    text = body.format(name=sign_up.full_name, link=link, code=code)
-    html = body.format(
-        name=escape(sign_up.full_name), link=f'<a href="{escape(link)}">{escape(link)}</a>', code=f"<strong>{escape(code)}</strong>"
-    )
+    text = body.format(link=link, code=code)
+    html = body.format(link=f'<a href="{escape(link)}">{escape(link)}</a>', code=f"<strong>{escape(code)}</strong>")
     paragraphs = "".join(f"<p>{paragraph.strip()}</p>" for paragraph in html.split("\n\n"))
     language, title = sign_up.locale.value, escape(subject)
     return Mail(

@@ -83,7 +83,6 @@ def list_templates(cursor: FromQuery[str | None] = None, limit: FromQuery[int] =
                         instructions=texts.instructions,
                         greeting=texts.greeting,
                         fallback_message=texts.fallback_message,
-                        suggested_questions=list(texts.suggested_questions),
                     )
                     for language, texts in template.texts.items()
                 },

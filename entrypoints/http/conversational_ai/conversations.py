@@ -36,7 +36,7 @@ from contracts.idempotency import RequestKey
 from contracts.identity.permissions import Permission
 from domains.conversational_ai.model.citation import Citation
 from domains.conversational_ai.model.turn import Answer, Failure, TokenUsage, TurnOutcome, TurnRecord, TurnState
-from domains.conversational_ai.ports.conversations import ConversationReading, ConversationSummary
+from domains.conversational_ai.ports.conversations import ConversationOrder, ConversationReading, ConversationSummary
 from domains.conversational_ai.ports.turns import Turns
 from domains.conversational_ai.use_cases.ask_question import AskedTurn, AskQuestion, AskQuestionHandler
 from domains.conversational_ai.use_cases.follow_turn import FollowTurnHandler
@@ -102,15 +102,19 @@ async def start_conversation(
 
 @get("/conversations", opt=requires(Permission.CONVERSATIONS_VIEW), tags=_TAGS)
 @inject
-async def list_conversations(
+async def list_conversations(  # noqa: PLR0917 - passed by name
     principal: NamedDependency[Principal],
     reading: FromDishka[ConversationReading],
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = 20,
     agent_id: FromQuery[UUID | None] = None,
+    order: FromQuery[ConversationOrder] = ConversationOrder.CREATED,
 ) -> ConversationList:
-    """List conversations, newest first."""
-    page = await reading.conversations(principal, page_request(cursor, limit), agent_id=agent_id)
+    """List conversations, newest first; with `order=last_used` those in which something was said, the one with the latest message first.
+
+    A `cursor` belongs to the order that gave it.
+    """
+    page = await reading.conversations(principal, page_request(cursor, limit), agent_id=agent_id, order=order)
     return ConversationList(items=[_conversation(c) for c in page.items], next_cursor=page.next_cursor)
 
 

@@ -4,6 +4,7 @@ Opening the mailed link changes nothing, since mail scanners open links too: the
 """
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from dishka import FromDishka
 from dishka.integrations.litestar import inject
@@ -100,9 +101,11 @@ async def sign_up_by_form(
     data: URLEncodedBody[SignUpForm],
     principal: NamedDependency[Principal],
     handler: FromDishka[RequestSignUpHandler],
-    settings: FromDishka[Settings],
 ) -> Response[str]:
-    """Ask for an account; what comes next is in the mail, and never tells whether there was one."""
+    """Ask for an account; what comes next is in the mail, and never tells whether there was one.
+
+    The page that takes the code has an address of its own, so that going back and loading anew lead to it.
+    """
     command = RequestSignUp(
         email=data.email,
         password=data.password,
@@ -115,7 +118,14 @@ async def sign_up_by_form(
         await handler(command)
     except LuneoError as error:
         return rendered(request, "sign_up.html", status=status_of(error), form=data, errors=field_errors(request, error))
-    return _check_mailbox(request, data.email, settings.development, _NO_ERRORS)
+    return sent_to(request, "/check-mailbox?" + urlencode({"email": data.email}))
+
+
+@get("/check-mailbox", opt=public("its visitor has no account yet"), include_in_schema=False)
+@inject
+async def check_mailbox_page(request: PageRequest, settings: FromDishka[Settings], email: FromQuery[str] = "") -> Response[str]:
+    """Show where to enter the code that was sent to `email`; without an address, the sign-up."""
+    return _check_mailbox(request, email, settings.development, _NO_ERRORS) if email else sent_to(request, "/sign-up")
 
 
 @get("/verify-email", opt=public("its visitor has no account yet"), include_in_schema=False)
@@ -157,4 +167,12 @@ def _signed_in(request: PageRequest, path: str, answers: SessionAnswers, session
     return answer
 
 
-route_handlers: list[ControllerRouterHandler] = [sign_in_page, sign_in, sign_up_page, sign_up_by_form, confirmation, confirm]
+route_handlers: list[ControllerRouterHandler] = [
+    sign_in_page,
+    sign_in,
+    sign_up_page,
+    sign_up_by_form,
+    check_mailbox_page,
+    confirmation,
+    confirm,
+]

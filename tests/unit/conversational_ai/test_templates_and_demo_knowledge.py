@@ -18,7 +18,7 @@ def test_an_agent_of_a_template_can_be_published_at_once(template: AgentTemplate
     settings = AgentSettings(model="local").changed(template.settings_in(language))
     assert settings.missing(MODELS) == []
     assert settings.greeting
-    assert len(settings.suggested_questions) == 3
+    assert not settings.suggested_questions, "no template knows what the knowledge answers"
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])

@@ -7,6 +7,7 @@ import { answerElements, type Citation } from "./lib/answers";
 import { announce, h, icon, may, maybe, notice, the } from "./lib/dom";
 import { duration, money, share, when } from "./lib/format";
 import { inWords } from "./lib/problems";
+import { dropDraft, draftFor, keepDraft } from "./lib/drafts";
 import { refreshQuotas } from "./lib/quotas";
 import { openCitation } from "./lib/sources";
 import { type ShownPassage, type TurnEvent, turnEvents } from "./lib/stream";
@@ -18,6 +19,7 @@ type Turn = Schemas["TurnBody"];
 
 const NEAR_END = 80;
 const RECENT = 30;
+const NOT_FOUND = 404;
 const root = the("chat");
 const messages = the<HTMLOListElement>("messages");
 const thread = the("thread");
@@ -34,18 +36,27 @@ let unanswered: { content: string; key: string } | null = null;
 
 // ------------------------------------------------------------------------------------------------------------ the thread
 
-const atEnd = (): boolean => thread.scrollHeight - thread.scrollTop - thread.clientHeight < NEAR_END;
+/** Whether the end is kept in view: until the reader scrolls up, and again once they are back at the end. */
+let following = true;
+let lastTop = 0;
 
 function toEnd(): void {
+  following = true;
   thread.scrollTop = thread.scrollHeight;
 }
 
-/** Keep the end in view for those who read there, and leave those who scrolled up where they are. */
-function keepingEnd(change: () => void): void {
-  const stay = atEnd();
-  change();
-  if (stay) toEnd();
-}
+thread.addEventListener("scroll", () => {
+  const atEnd = thread.scrollHeight - thread.scrollTop - thread.clientHeight < NEAR_END;
+  if (atEnd) following = true;
+  else if (thread.scrollTop < lastTop) following = false; // what grows below moves nobody up
+  lastTop = thread.scrollTop;
+});
+// Whatever changes a height: a word more, the tools below an answer, the composer, a phone's keyboard.
+const heights = new ResizeObserver(() => {
+  if (following) toEnd();
+});
+heights.observe(thread);
+heights.observe(messages);
 
 function tool(name: string, label: string, press: (button: HTMLButtonElement) => void): HTMLButtonElement {
   const button = h("button", { type: "button", class: "button", "data-kind": "bare" }, icon(name), label);
@@ -154,7 +165,7 @@ class AnswerView {
     this.body.dataset["busy"] = "";
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      keepingEnd(() => this.draw());
+      this.draw();
     });
   }
 
@@ -264,7 +275,7 @@ function problemNotice(error: unknown, again?: () => void): HTMLElement {
 }
 
 /** Show a turn's events in `view`. Throws what kept it from beginning; what went wrong later is said in the answer. */
-async function follow(view: AnswerView, events: AsyncGenerator<TurnEvent>, retry: () => void): Promise<void> {
+async function follow(view: AnswerView, events: AsyncGenerator<TurnEvent>, retry: () => void, started?: () => void): Promise<void> {
   let begun = false;
   busy(view);
   stopWanted = false;
@@ -274,13 +285,14 @@ async function follow(view: AnswerView, events: AsyncGenerator<TurnEvent>, retry
       begun = true;
       if (event.name === "turn.started") {
         view.turn = event.data.turn_id;
+        started?.();
         if (stopWanted) stop(view);
         void refreshQuotas(); // what the turn holds in reserve
         void showRecent();
-      } else if (event.name === "retrieval.completed") keepingEnd(() => view.retrieved(event.data.passages));
+      } else if (event.name === "retrieval.completed") view.retrieved(event.data.passages);
       else if (event.name === "answer.delta") view.delta(event.data.text);
       else if (event.name === "answer.completed") {
-        keepingEnd(() => view.whole(event.data.message));
+        view.whole(event.data.message);
         announce(event.data.message.content);
       } else if (event.name === "turn.stopped") {
         if (event.data.message) view.whole(event.data.message);
@@ -298,14 +310,9 @@ async function follow(view: AnswerView, events: AsyncGenerator<TurnEvent>, retry
   } finally {
     busy(null);
     tell();
-    toEndIfNear();
     void refreshQuotas();
     void showRecent();
   }
-}
-
-function toEndIfNear(): void {
-  if (atEnd()) toEnd();
 }
 
 function onBreak(broken: boolean): void {
@@ -316,6 +323,33 @@ function onBreak(broken: boolean): void {
 interface Edit {
   edited: QuestionView;
   id: string;
+}
+
+const emptyKey = `luneo-empty:${agent}`;
+
+/**
+ * The conversation for a first question. One in which nothing came to be asked, since the question was refused, serves the next try,
+ * also after the page was loaded anew: no empty ones pile up.
+ */
+async function conversationToBegin(): Promise<string> {
+  const left = sessionStorage.getItem(emptyKey);
+  if (left !== null) {
+    const found = await api<Conversation>(`/conversations/${left}`).catch((error: unknown) => {
+      if (error instanceof Refused && error.problem.status === NOT_FOUND) return null;
+      throw error;
+    });
+    if (found?.last_message_at === null && found.agent_id === agent) return found.id;
+  }
+  const made = await api<Conversation>("/conversations", { method: "POST", body: { agent_id: agent } });
+  sessionStorage.setItem(emptyKey, made.id);
+  return made.id;
+}
+
+/** The question was taken: its draft is done with, and the conversation has its address. */
+function begun(id: string): void {
+  dropDraft();
+  if (sessionStorage.getItem(emptyKey) === id) sessionStorage.removeItem(emptyKey);
+  history.replaceState(null, "", `/conversations/${id}`);
 }
 
 /** Ask `content`, in a new conversation when there is none yet, or in the place of an earlier question. */
@@ -336,16 +370,12 @@ async function ask(content: string, edit?: Edit): Promise<void> {
   busy(view);
   view.wait(t("chat.sending"));
   try {
-    if (!conversation) {
-      const made = await api<Conversation>("/conversations", { method: "POST", body: { agent_id: agent } });
-      conversation = made.id;
-      history.replaceState(null, "", `/conversations/${made.id}`);
-    }
+    conversation ||= await conversationToBegin();
     const key = unanswered?.content === content && !edit ? unanswered.key : newKey();
     unanswered = { content, key };
     const body = { content, client_message_id: key, ...(edit ? { edit_of: edit.id } : {}) };
     const events = turnEvents({ path: `/conversations/${conversation}/messages`, body, onBreak });
-    await follow(view, events, () => void regenerate(view));
+    await follow(view, events, () => void regenerate(view), edit ? undefined : () => begun(conversation));
     unanswered = null;
     void nameQuestions();
   } catch (error) {
@@ -356,6 +386,7 @@ async function ask(content: string, edit?: Edit): Promise<void> {
     if (greeting && !messages.childElementCount) greeting.hidden = false;
     if (question && !edit) {
       question.value = content;
+      keepDraft(content);
       grow();
     }
     busy(null);
@@ -430,18 +461,53 @@ async function pickUp(turn: string): Promise<void> {
   }
 }
 
+let recent: Conversation[] = [];
+let recentCursor: string | null = null;
+
+function recentPage(cursor: string | null): Promise<Schemas["ConversationList"]> {
+  const query = new URLSearchParams({ limit: String(RECENT), order: "last_used" });
+  if (agent) query.set("agent_id", agent);
+  if (cursor !== null) query.set("cursor", cursor);
+  return api(`/conversations?${query}`);
+}
+
+/** Show the conversations last used; those that were shown further down stay. */
 async function showRecent(): Promise<void> {
   if (!may("conversations:view")) return;
-  const query = new URLSearchParams({ limit: String(RECENT), ...(agent ? { agent_id: agent } : {}) });
-  let items: Conversation[];
   try {
-    ({ items } = await api<Schemas["ConversationList"]>(`/conversations?${query}`));
+    const page = await recentPage(null);
+    const fresh = new Set(page.items.map((one) => one.id));
+    const further = recent.slice(RECENT).filter((one) => !fresh.has(one.id));
+    recent = [...page.items, ...further];
+    if (!further.length) recentCursor = page.next_cursor;
   } catch {
-    items = [];
+    // what is shown stays true enough
   }
+  drawRecent();
+}
+
+async function showMoreRecent(button: HTMLButtonElement): Promise<void> {
+  button.disabled = true;
+  try {
+    const page = await recentPage(recentCursor);
+    const shown = new Set(recent.map((one) => one.id));
+    const list = button.closest("ol");
+    const at = recent.length;
+    recent = [...recent, ...page.items.filter((one) => !shown.has(one.id))];
+    recentCursor = page.next_cursor;
+    drawRecent();
+    list?.querySelectorAll<HTMLElement>("a")[at]?.focus();
+  } catch {
+    button.disabled = false;
+  }
+}
+
+function drawRecent(): void {
   for (const id of ["conversations", "conversations-sheet"]) {
-    const said = items.filter((one) => one.title !== null);
-    maybe(id)?.replaceChildren(...(said.length ? said.map(recentItem) : [h("li", { class: "empty" }, t("chat.none"))]));
+    const more = h("button", { type: "button", class: "button", "data-kind": "bare" }, t("list.more"));
+    more.addEventListener("click", () => void showMoreRecent(more));
+    const items = recent.length ? recent.map(recentItem) : [h("li", { class: "empty" }, t("chat.none"))];
+    maybe(id)?.replaceChildren(...items, ...(recentCursor === null ? [] : [h("li", {}, more)]));
   }
 }
 
@@ -488,7 +554,10 @@ composer?.addEventListener("submit", (event) => {
   grow();
   void ask(content);
 });
-question?.addEventListener("input", grow);
+question?.addEventListener("input", () => {
+  keepDraft(question.value);
+  grow();
+});
 question?.addEventListener("keydown", (event) => {
   if (composer) sendOnEnter(event, composer);
 });
@@ -503,6 +572,10 @@ for (const suggestion of document.querySelectorAll<HTMLButtonElement>(".suggesti
 maybe<HTMLSelectElement>("agents")?.addEventListener("change", (event) => {
   location.assign(`/?agent=${(event.target as HTMLSelectElement).value}`);
 });
+if (question) {
+  question.value ||= draftFor();
+  grow();
+}
 if (conversation) void showConversation();
 else void showWhetherItKnows().catch(() => undefined);
 void showRecent();

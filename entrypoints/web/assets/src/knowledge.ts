@@ -7,7 +7,7 @@ import { announce, bar, h, icon, may, maybe, notice, the } from "./lib/dom";
 import { size, when } from "./lib/format";
 import { inWords } from "./lib/problems";
 import { refreshQuotas } from "./lib/quotas";
-import { count, known, quantity, t } from "./lib/texts";
+import { count, known, language, quantity, t } from "./lib/texts";
 
 type Base = Schemas["KnowledgeBaseBody"];
 type Agent = Schemas["AgentBody"];
@@ -137,7 +137,7 @@ function nextStep(): void {
 
 async function makeBase(): Promise<void> {
   try {
-    await api<Base>("/knowledge-bases", { method: "POST", body: { name: t("start.base_name"), language: document.documentElement.lang } });
+    await api<Base>("/knowledge-bases", { method: "POST", body: { name: known(`start.base_name.${language}`, t("knowledge.title")), language } });
     location.reload();
   } catch (error) {
     sayProblem(error);
@@ -181,6 +181,48 @@ function post(path: string, form: FormData, progress: (part: number) => void): P
   });
 }
 
+/** Files that were refused, by what was said of them: many for one reason are told about once. */
+const refusals = new Map<string, { title: string; text: string; names: string[] }>();
+
+function refuse(name: string, error: unknown): void {
+  const { title, text } = inWords(error);
+  const reason = `${title}. ${text}`;
+  const told = refusals.get(reason) ?? { title, text, names: [] };
+  told.names.push(name);
+  refusals.set(reason, told);
+  drawRefusals();
+  announce(`${name}: ${reason}`);
+}
+
+function dismiss(...reasons: string[]): void {
+  for (const reason of reasons) refusals.delete(reason);
+  drawRefusals();
+  document.querySelector<HTMLElement>("#drop [data-browse]")?.focus();
+}
+
+function drawRefusals(): void {
+  const rows = [...refusals].map(([reason, { title, text, names }]) =>
+    h(
+      "li",
+      { class: "upload", "data-kind": "bad" },
+      h(
+        "div",
+        { class: "upload-line" },
+        h("b", {}, title),
+        h(
+          "button",
+          { type: "button", class: "button", "data-kind": "bare", "aria-label": t("upload.dismiss", { reason }), onclick: () => dismiss(reason) },
+          icon("close"),
+        ),
+      ),
+      h("p", {}, text),
+      h("ul", { class: "upload-names" }, ...names.map((name) => h("li", {}, name))),
+    ),
+  );
+  const all = h("button", { type: "button", class: "button", onclick: () => dismiss(...refusals.keys()) }, t("upload.dismiss_all"));
+  the("refusals").replaceChildren(...rows, ...(rows.length > 1 ? [h("li", {}, all)] : []));
+}
+
 async function upload(file: File): Promise<void> {
   if (!base) return;
   const path = `/knowledge-bases/${base.id}/sources`;
@@ -207,12 +249,8 @@ async function upload(file: File): Promise<void> {
     announce(t("upload.done", { name: file.name }));
     await load();
   } catch (error) {
-    const words = inWords(error);
-    const dismiss = h("button", { type: "button", class: "button", "data-kind": "bare", "aria-label": t("upload.dismiss", { name: file.name }) }, icon("close"));
-    dismiss.addEventListener("click", () => item.remove());
-    item.dataset["kind"] = "bad";
-    part.replaceWith(dismiss);
-    place.replaceChildren(h("p", { role: "alert" }, h("b", {}, words.title), ". ", words.text));
+    item.remove();
+    refuse(file.name, error);
   }
   void refreshQuotas();
 }

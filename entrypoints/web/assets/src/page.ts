@@ -25,6 +25,7 @@ async function signOut(button: HTMLButtonElement): Promise<void> {
   button.disabled = true;
   try {
     await api("/auth/logout", { method: "POST" });
+    sessionStorage.clear(); // drafts are for nobody else
     location.assign("/");
   } catch (error) {
     button.disabled = false;

@@ -5,7 +5,7 @@ import "./page";
 import { type Schemas, api, every } from "./lib/api";
 import { h, maybe, notice, the } from "./lib/dom";
 import { inWords } from "./lib/problems";
-import { t } from "./lib/texts";
+import { known, t } from "./lib/texts";
 
 type Agent = Schemas["AgentBody"];
 type Base = Schemas["KnowledgeBaseBody"];
@@ -20,7 +20,7 @@ async function make(progress: (text: string) => void): Promise<void> {
   const template = form?.querySelector<HTMLInputElement>("input[name=template]:checked")?.value;
   progress(t("start.making_base"));
   const [bases, agents] = await Promise.all([every<Base>("/knowledge-bases"), every<Agent>("/agents")]);
-  const base = bases[0] ?? (await api<Base>("/knowledge-bases", { method: "POST", body: { name: t("start.base_name"), language: main } }));
+  const base = bases[0] ?? (await api<Base>("/knowledge-bases", { method: "POST", body: { name: known(`start.base_name.${main}`, name), language: main } }));
   progress(t("start.making_agent"));
   const languages = [main, main === "fr" ? "en" : "fr"];
   const draft = agents.find((one) => one.status === "draft");

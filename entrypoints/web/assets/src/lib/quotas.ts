@@ -9,6 +9,7 @@ import { known, quantity, t } from "./texts";
 
 type Quota = Schemas["QuotaBody"];
 
+/** What the rail shows while no limit is near. */
 const IN_RAIL = "messages_ai";
 const PER_FILE = "upload_mb"; // limits each file and is not counted
 /** What is meant to be full: an organisation of one has its one member. */
@@ -30,10 +31,15 @@ function amounts(quota: Quota): string {
     : t("quota.of", { used, limit: quantity(quota.limit) });
 }
 
+/** How much of the limit is taken (1 is all of it), where a limit is something to watch. */
+function partOf(quota: Quota): number {
+  if (!quota.limit || quota.metric === PER_FILE || MEANT_TO_BE_FULL.has(quota.metric)) return 0;
+  return (quota.used + quota.reserved) / quota.limit;
+}
+
 /** Whether the limit is near or reached, where that is news. */
 function stateOf(quota: Quota): "calm" | "near" | "full" {
-  if (!quota.limit || quota.metric === PER_FILE || MEANT_TO_BE_FULL.has(quota.metric)) return "calm";
-  const part = (quota.used + quota.reserved) / quota.limit;
+  const part = partOf(quota);
   return part >= 1 ? "full" : part >= NEAR ? "near" : "calm";
 }
 
@@ -49,13 +55,20 @@ function details(quota: Quota, dayInWords: (text: string) => string): string {
 }
 
 function barOf(quota: Quota): SVGElement | null {
-  if (!quota.limit || quota.metric === PER_FILE) return null;
+  if (!quota.limit || quota.metric === PER_FILE || MEANT_TO_BE_FULL.has(quota.metric)) return null;
   return bar(quota.used / quota.limit, quota.reserved / quota.limit, null, stateOf(quota));
+}
+
+/** What the rail shows: the answers, until another limit is near and nearer than theirs. */
+function nearest(): Quota | undefined {
+  const usual = latest.find((one) => one.metric === IN_RAIL);
+  const near = latest.filter((one) => stateOf(one) !== "calm");
+  return near.reduce((most, one) => (most === undefined || partOf(one) > partOf(most) ? one : most), usual);
 }
 
 function showMeter(): void {
   const meter = document.querySelector<HTMLElement>("[data-meter]");
-  const quota = latest.find((one) => one.metric === IN_RAIL);
+  const quota = nearest();
   if (!meter || !quota) return;
   const line = h("span", { class: "meter-line" }, h("b", {}, labelOf(quota)), h("span", {}, amounts(quota)));
   meter.replaceChildren(line, barOf(quota) ?? "", h("span", { class: "meter-line quiet" }, details(quota, date)));
