@@ -83,6 +83,12 @@ def test_the_end_of_an_answer_is_in_view_and_who_scrolled_up_stays_there(chromiu
         answered(visit, 4)
         assert page.evaluate(_TOP) == kept
         visit.inspect("scrolled-up")
+        page.locator('[data-role="assistant"] .citation').last.click()
+        expect(page.locator("#panel-body mark")).to_be_in_viewport()
+        page.locator("#panel-body").evaluate("panel => panel.scrollTo(0, panel.scrollHeight)")
+        assert page.locator("#panel-body").evaluate("panel => panel.scrollTop") > 100
+        expect(page.locator("#panel-body .place")).to_be_in_viewport(ratio=1)
+        visit.inspect("citation-below")
 
 
 def test_a_refused_conversation_keeps_what_was_written_and_leaves_no_empty_ones(chromium: Browser, house: House) -> None:
