@@ -59,13 +59,13 @@ def uploaded(visit: Visit, folder: Path) -> None:
     large = page.locator(".upload", has_text="Too large.txt")
     expect(large).to_contain_text("at most 5 MB on your plan")
     expect(large).to_contain_text("Nothing was sent")
-    expect(page.locator(".upload", has_text="Picture.png")).to_contain_text("none of the formats that can be read")
+    expect(page.locator(".upload", has_text="Picture.png")).to_contain_text("This format can’t be read")
     for name in ("Museum guide.pdf", "Retours.docx"):
         expect(page.locator("tr", has_text=name)).to_contain_text("Answerable", timeout=30_000)
     expect(page.get_by_text("Your agent can answer now")).to_be_visible()
     visit.inspect("knowledge-refused")
-    for name in ("Too large.txt", "Picture.png"):
-        page.get_by_role("button", name=f"Dismiss {name}").click()
+    page.get_by_role("button", name="Dismiss all").click()
+    expect(page.locator("#refusals .upload")).to_have_count(0)
     visit.inspect("knowledge-ready")
 
 

@@ -11,7 +11,7 @@ async def listed(caller: Caller, query: str) -> tuple[list[str], str | None]:
 
 
 async def test_by_last_use_the_latest_message_comes_first_and_empty_ones_are_not_counted(site: Site) -> None:
-    play(site, *[["Said."]] * 5)
+    play(site, ["Said."], ["Said."], ["Said."], ["Said."], ["Said."])
     ada = await site.person()
     agent = await site.agent(ada)
     first, second, third, *empty = [await site.conversation(ada, agent) for _ in range(6)]

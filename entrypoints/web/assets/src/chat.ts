@@ -529,7 +529,7 @@ async function showWhetherItKnows(): Promise<void> {
   const hint = maybe("no-knowledge");
   if (!hint || !may("knowledge:view")) return;
   const known = await Promise.all(bases.map((base) => api<Schemas["KnowledgeBaseBody"]>(`/knowledge-bases/${base}`)));
-  hint.hidden = known.some((base) => base.sources_ready > 0);
+  hint.hidden = known.some((base) => base.sources > 0);
 }
 
 // ---------------------------------------------------------------------------------------------------------- the composer
