@@ -14,14 +14,15 @@ from domains.conversational_ai.ports.generative_model import ModelRequest, Role
 _ELEMENTS: Final = "img|image|a|iframe|script|link|form|input|button|object|embed|video|audio|source|picture|svg|style|base|meta"
 _LEADS: Final = re.compile(r"[a-z][a-z0-9+.-]*:|\\\\|www\.|[/?#.]", re.IGNORECASE)
 _URL: Final = r"[^\s<>\[\]()\"'`]"
-_LINK: Final = r"\[(?P<words>[^\[\]]{0,300}+)\]\(\s*+<?(?P<target>(?:[^()\s<>]|\([^()\s<>]*+\))++)>?[^()\n]*+\)"
+# No possessive group: before 3.11.5 Python takes one with a choice inside for more than it says.
+_LINK: Final = r"\[(?P<words>[^\[\]]{0,300}+)\]\(\s*+<?(?P<target>(?:[^()\s<>]++|\([^()\s<>]*+\))+)>?[^()\n]*+\)"
 _IMAGE: Final = re.compile(rf"!{_LINK}")
 # The last is what is left of a link around a link.
 _MARKUP: Final = re.compile(
     rf"{_LINK}"
     r"|(?P<label>\[[^\[\]\n]{1,300}+\]):(?=[ \t]*+<?(?:[a-z][a-z0-9+.-]*+:|//|www\.|/))"
     rf"|</?(?:{_ELEMENTS})\b[^<>]*+>"
-    r"|<!--(?:(?!-->).){0,300}+-->|(?P<stray>\]\()",
+    r"|<!--(?:(?!-->).){0,300}-->|(?P<stray>\]\()",
     re.IGNORECASE | re.DOTALL,
 )
 _PLAIN: Final = re.compile(rf"\b(?:(?:https?|ftp)://|www\.){_URL}++", re.IGNORECASE)
@@ -29,7 +30,7 @@ _PLAIN: Final = re.compile(rf"\b(?:(?:https?|ftp)://|www\.){_URL}++", re.IGNOREC
 _BEGUN: Final = re.compile(
     r"(?:!|\]|!?\[(?:[^\[\]!]|!(?!\[)|!\[[^\[\]]{0,300}+(?:\](?:\([^()\n]*+\)?)?)?){0,300}+"
     r"(?:\](?:\((?:[^()\n]|\([^()\n]*+\)?)*+|:[ \t]*+<?[^\s<>]*+)?)?"
-    rf"|<[!/]?[a-z]{{0,8}}+|</?(?:{_ELEMENTS})\b[^<>]*+|<!-(?:-(?:(?!-->).){{0,300}}+)?"
+    rf"|<[!/]?[a-z]{{0,8}}+|</?(?:{_ELEMENTS})\b[^<>]*+|<!-(?:-(?:(?!-->).){{0,300}})?"
     rf"|\b(?:h|ht|htt|https?|https?:|https?:/|f|ft|ftp|ftp:|ftp:/|w|ww|www)|\b(?:(?:https?|ftp)://|www\.){_URL}*+)\Z",
     re.IGNORECASE | re.DOTALL,
 )

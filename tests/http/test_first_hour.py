@@ -32,6 +32,10 @@ DELIVERY = (
 RETURNS = "Vous avez trente jours pour retourner un article, avec l’étiquette jointe au colis."
 
 
+def _ends_of_logs(home: Path) -> str:
+    return "".join(f"\n{log.name}:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}" for log in (home / "logs").glob("*.log"))
+
+
 @dataclass
 class Running:
     """`luneo up` on a folder of its own."""
@@ -49,7 +53,7 @@ class Running:
             if line.startswith("Ctrl-C stops everything"):
                 break
         else:
-            pytest.fail("luneo up ended:\n" + "".join(said))
+            pytest.fail("luneo up ended:\n" + "".join(said) + _ends_of_logs(self.home))
         self.demo = json.loads((self.home / "demo.json").read_text(encoding="utf-8"))
 
     def stop(self) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,12 @@ MOST = 2_000_000
 
 
 async def clamd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as clamd 1.x does, with a `StreamMaxLength` of two megabytes."""
+    """Answer as clamd 1.x does, with a `StreamMaxLength` of two megabytes. A client that leaves is left."""
+    with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
+        await _serve(reader, writer)
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     command = await reader.readuntil(b"\0")
     if command == b"zPING\0":
         writer.write(b"PONG\0")
@@ -34,7 +39,6 @@ async def clamd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     else:
         writer.write(b"UNKNOWN COMMAND\0")
     await writer.drain()
-    writer.close()
 
 
 @asynccontextmanager
