@@ -43,7 +43,8 @@ async def check_database(dsn: str, role: DatabaseRole) -> str:
             await refuse_unsafe_role(connection)
             cursor = await connection.execute("select version_num from luneo.schema_version")
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.InsufficientPrivilege) as error:
-            raise DatabaseUnfit(
+            # also while `luneo migrate` has made its roles, and its tables not yet
+            raise DatabaseNotReady(
                 "the database holds no schema of ours yet: run `luneo migrate` with LUNEO_MIGRATION_DATABASE_URL"
             ) from error
         except UnsafeDatabaseRole as error:

@@ -1,9 +1,12 @@
 """The application refuses a login that could bypass row-level security, and says when Postgres is not there."""
 
+import asyncio
+
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.checks import DatabaseUnfit, check_database
+from adapters.postgres.checks import DatabaseUnfit, check_database, wait_for_database
 from adapters.postgres.database import Database
 from adapters.postgres.migrate import MigrationRefused, current_revision, latest_revision, migrate
 from adapters.postgres.roles import DatabaseRole, UnsafeDatabaseRole
@@ -49,6 +52,24 @@ async def test_a_login_without_the_role_is_told_to_migrate(superuser_url: str, d
                 await check_database(database_url.replace("luneo_test:luneo-test", "luneo_stranger:x"), DatabaseRole.APP)
         finally:
             connection.execute("drop role luneo_stranger")
+
+
+async def test_a_process_waits_for_a_migration_that_has_made_the_roles_and_no_table_yet(superuser_url: str, database_url: str) -> None:
+    with psycopg.connect(superuser_url, autocommit=True) as connection:
+        connection.execute("create database luneo_awaited")
+    here = str(conninfo_to_dict(superuser_url)["dbname"])
+    superuser, application = (url.replace(here, "luneo_awaited") for url in (superuser_url, database_url))
+    told: asyncio.Queue[str] = asyncio.Queue()
+    try:
+        waiting = asyncio.create_task(wait_for_database(application, DatabaseRole.APP, seconds=60, waiting=told.put_nowait))
+        reason = await asyncio.wait_for(told.get(), 10)
+        await asyncio.to_thread(migrate, superuser, application)
+        await asyncio.wait_for(waiting, 10)
+    finally:
+        with psycopg.connect(superuser_url, autocommit=True) as connection:
+            connection.execute("drop database luneo_awaited with (force)")
+    assert "no schema of ours yet" in reason
+    assert told.empty()
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
