@@ -155,14 +155,16 @@ def _interpreter(folder: Path, *packages: str) -> Path:
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The command that runs a program which imports the Node client."""
+    """The command that runs a program which imports the Node client: with the machine's Node, as the pages are built, or a fetched one."""
     folder = tmp_path_factory.mktemp("node-client")
-    interpreter = str(_interpreter(folder, "--require-hashes", "-r", str(ROOT / "requirements" / "pages.txt")))
+    npm, runs = ["npm"], ["node"]
+    if subprocess.run(["/bin/sh", ROOT / "entrypoints/web/assets/build.sh", "--node"], check=False).returncode:
+        interpreter = str(_interpreter(folder, "--require-hashes", "-r", str(ROOT / "requirements" / "pages.txt")))
+        npm, runs = ([interpreter, "-c", NODE.format(program=program)] for program in ("npm", "node"))
     (folder / "package.json").write_text('{"private": true, "type": "module"}')
-    npm = [interpreter, "-c", NODE.format(program="npm")]
     _run([*npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", NODE_CLIENT], folder)
     (folder / "client.mjs").write_text(NODE_PROGRAM)
-    yield [interpreter, "-c", NODE.format(program="node"), str(folder / "client.mjs")]
+    yield [*runs, str(folder / "client.mjs")]
     shutil.rmtree(folder, ignore_errors=True)
 
 
