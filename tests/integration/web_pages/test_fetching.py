@@ -157,9 +157,10 @@ async def test_text_comes_in_utf_8_whatever_it_was_sent_in(
 
 
 async def test_a_pdf_is_a_page_too(site: Site, hosts: Hosts) -> None:
-    site.answers["/"] = (200, {"Content-Type": "application/pdf"}, files.pdf())
+    document = files.pdf()
+    site.answers["/"] = (200, {"Content-Type": "application/pdf"}, document)
     page = await fetch(site, hosts)
-    assert (page.format, page.content) == (FileFormat.PDF, files.pdf())
+    assert (page.format, page.content) == (FileFormat.PDF, document)
 
 
 @pytest.mark.parametrize(
