@@ -45,6 +45,7 @@ from entrypoints.observability.metrics import Metrics
 from entrypoints.observability.tracing import shut_down_tracing
 from entrypoints.settings import Settings
 from entrypoints.web import pages
+from entrypoints.web.bundle import FOLDER, Bundle
 from entrypoints.web.layout import CONTENT_SECURITY_POLICY
 from entrypoints.web.reference import ApiReference
 from entrypoints.web.rendering import not_found
@@ -85,6 +86,7 @@ async def build_api(settings: Settings, metrics: Metrics) -> tuple[Served, Async
         reference_policy=CONTENT_SECURITY_POLICY,
         missing=not_found,
     )
+    served.routes.state.bundle = Bundle(FOLDER)
     return served, container
 
 

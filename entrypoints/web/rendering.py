@@ -12,7 +12,7 @@ from litestar.enums import MediaType
 
 from contracts.http.base import Problem
 from entrypoints.http.problems import handle
-from entrypoints.web.bundle import FOLDER, Bundle
+from entrypoints.web.bundle import Bundle
 from entrypoints.web.texts import TEXTS, Language, language_named, preferred
 from shared_kernel.errors import InvalidInput, LuneoError, PermissionDenied, Unauthenticated
 from shared_kernel.principal import Principal
@@ -22,7 +22,6 @@ THEME_COOKIE: Final = "luneo_theme"
 THEMES: Final = ("system", "light", "dark")
 PageRequest = Request[Principal, Any, Any]
 
-BUNDLE: Final = Bundle(FOLDER)
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -46,6 +45,12 @@ def policy(nonce: str) -> str:
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; connect-src 'self'; img-src 'self' data:; "
         "font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     )
+
+
+def bundle_of(request: PageRequest) -> Bundle:
+    """Return the built scripts and sheets that the app was given."""
+    bundle: Bundle = request.app.state.bundle
+    return bundle
 
 
 def language_of(request: PageRequest, own: str | None = None) -> Language:
@@ -77,7 +82,7 @@ def rendered(
         theme=theme if theme in THEMES else THEMES[0],
         themes=THEMES,
         nonce=nonce,
-        entry=BUNDLE.entry(entry),
+        entry=bundle_of(request).entry(entry),
         plain_sheet=_PLAIN_SHEET,
         here=_here(request),
         **values,

@@ -27,7 +27,7 @@ from domains.billing.model.usage import UsageEvent
 from domains.billing.use_cases.ingest_usage import IngestUsage, IngestUsageHandler
 from entrypoints.composition.container import make_container
 from entrypoints.observability.metrics import Metrics
-from entrypoints.web.rendering import BUNDLE
+from entrypoints.web.bundle import FOLDER, Bundle
 from shared_kernel.identifiers import new_id
 from shared_kernel.principal import Principal
 from tests.benchmarks.client import Connection, Target, first_tokens, run_turns
@@ -398,7 +398,7 @@ def page_figures(installation: Installation, effort: Effort) -> list[Figure]:
 
     Budget: what a turn may cost is 2.5 ms, and a page is asked for far less often than a turn; at 3 ms a core shows 300 pages a second.
     """
-    if BUNDLE.entry("chat") is None:
+    if Bundle(FOLDER).entry("chat") is None:
         print("  the first page is not measured: nothing was built (make pages)")
         return []
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from contracts.identity.permissions import Role
-from entrypoints.web.rendering import BUNDLE
+from entrypoints.web.bundle import Bundle
 from shared_kernel.identifiers import new_id
 from tests.fixtures.app import PASSWORD, Caller, Shop, Site, open_site, site_settings
 from tests.fixtures.routes import Route, routes_of
@@ -26,8 +26,8 @@ POLICY = (
 )
 
 
-@pytest.fixture(autouse=True)
-def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
     """A small build in place of the real one, which needs Node."""
     folder = tmp_path / "static"
     (folder / "assets").mkdir(parents=True)
@@ -36,8 +36,14 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "manifest.json").write_text(json.dumps(manifest))
     for name in ("page.js", "page.css", "chat.js", "knowledge.js", "start.js"):
         (folder / "assets" / name).write_text(f"/* {name} */")
-    monkeypatch.setattr(BUNDLE, "_folder", folder)
     return folder
+
+
+@pytest.fixture
+def site(site: Site, built: Path) -> Site:
+    """The app, with that build."""
+    site.app.state.bundle = Bundle(built)
+    return site
 
 
 class Markup(HTMLParser):
@@ -193,10 +199,11 @@ async def test_after_signing_in_nobody_is_led_elsewhere(site: Site, elsewhere: s
 
 
 async def test_behind_https_the_session_is_found_by_its_guarded_name(
-    database_url: str, superuser_url: str, app_valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_url: str, superuser_url: str, app_valkey: Valkey, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = site_settings(database_url, app_valkey.url, tmp_path, public_url="https://luneo.example.com")
+    settings = site_settings(database_url, app_valkey.url, built.parent, public_url="https://luneo.example.com")
     async with open_site(settings, superuser_url, monkeypatch) as site:
+        site.app.state.bundle = Bundle(built)
         who = await site.person()
         async with signed_in(site, who) as client:
             assert {"__Host-luneo_session", "luneo_csrf"} <= set(client.cookies)

@@ -20,7 +20,7 @@ from domains.identity.ports.reading import IdentityReading
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.routing import public, requires
 from entrypoints.web.bundle import FOLDER
-from entrypoints.web.rendering import BUNDLE, PageRequest, language_of, may_resume, rendered
+from entrypoints.web.rendering import PageRequest, bundle_of, language_of, may_resume, rendered
 from entrypoints.web.visitors import Visitor, person_behind, visitor_of
 from shared_kernel.pagination import MAXIMUM_LIMIT
 from shared_kernel.pagination import PageRequest as ListPage
@@ -41,7 +41,7 @@ async def index(  # noqa: PLR0917 - passed by name
     agent: FromQuery[UUID | None] = None,
 ) -> Response[str]:
     """Show the chat to those who are signed in and have an agent, the first steps to those who have none, the door to everybody else."""
-    if BUNDLE.entry("page") is None:
+    if bundle_of(request).entry("page") is None:
         return rendered(request, "not_built.html", folder=str(FOLDER))
     principal = await person_behind(request, authentication, secure=answers.secure)
     if principal is None:

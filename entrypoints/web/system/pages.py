@@ -14,7 +14,7 @@ from contracts.http.base import Request as Body
 from entrypoints.http.identity.sessions import SessionAnswers
 from entrypoints.http.routing import public, unlimited
 from entrypoints.http.system import MailBody, Mailbox
-from entrypoints.web.rendering import BUNDLE, LANGUAGE_COOKIE, THEME_COOKIE, THEMES, PageRequest, local, rendered, sent_to
+from entrypoints.web.rendering import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, PageRequest, bundle_of, local, rendered, sent_to
 from entrypoints.web.texts import language_named
 from shared_kernel.errors import FieldError, InvalidInput, NotFound
 
@@ -33,7 +33,7 @@ class PreferencesForm(Body, frozen=True):
 @get("/static/{name:path}", opt=unlimited("scripts and sheets, the same for everybody"), include_in_schema=False, sync_to_thread=False)
 def built_file(request: PageRequest, name: FromPath[str]) -> Response[bytes]:
     """Return a built file: its name carries a hash of its content, so that browsers may keep it for ever. Raises `NotFound`."""
-    file = BUNDLE.file(name.removeprefix("/"))
+    file = bundle_of(request).file(name.removeprefix("/"))
     if file is None:
         raise NotFound
     headers = {"Cache-Control": f"public, max-age={_YEAR_SECONDS}, immutable", "Vary": "Accept-Encoding"}
